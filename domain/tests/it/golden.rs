@@ -1,0 +1,237 @@
+//! `golden/<event type>.v<version>.json`: the stored form of every event at every version there ever was.
+//!
+//! A new event or version writes its file with `UPDATE_GOLDEN=1`; an existing file is never written again, since logs
+//! hold what it shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::{env, fs};
+
+use cqrs_es::persist::SerializedEvent;
+use domain::{AGGREGATE_TYPES, email_claim, product, sku_claim, stock, user};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::samples::{self, Sample};
+
+/// A golden file: its event type and version, from the name, and its text.
+pub struct Golden {
+    pub event_type: String,
+    pub version: String,
+    pub text: String,
+}
+
+/// Every golden file, old versions included.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the files are the test's subject"
+)]
+pub fn files() -> Vec<Golden> {
+    write_missing();
+    let paths = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let (event_type, version) = name
+                .strip_suffix(".json")
+                .and_then(|stem| stem.split_once(".v"))
+                .unwrap_or_else(|| panic!("{name} is not named <event type>.v<version>.json"));
+            Golden {
+                event_type: event_type.to_owned(),
+                version: version.to_owned(),
+                text: fs::read_to_string(&path).unwrap(),
+            }
+        })
+        .collect()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn path_of(event_type: &str, version: &str) -> PathBuf {
+    folder().join(format!("{event_type}.v{version}.json"))
+}
+
+/// Tests run side by side: what is missing is written before any of them reads.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "asks whether missing files are to be written"
+)]
+fn write_missing() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
+            for sample in samples::all() {
+                let path = path_of(&sample.event_type, &sample.event_version);
+                if !path.exists() {
+                    fs::write(path, sample.pretty).unwrap();
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn every_event_is_stored_as_its_golden_file_shows() {
+    let files = files();
+    for Sample {
+        event_type,
+        event_version,
+        pretty,
+        ..
+    } in samples::all()
+    {
+        let golden = files
+            .iter()
+            .find(|golden| golden.event_type == event_type && golden.version == event_version)
+            .unwrap_or_else(|| {
+                panic!("{event_type} {event_version} has no golden file; UPDATE_GOLDEN=1 writes it")
+            });
+        assert_eq!(
+            pretty, golden.text,
+            "{event_type} is stored otherwise than logs hold it: give it a new version"
+        );
+    }
+}
+
+#[test]
+fn every_golden_file_still_loads() {
+    for Golden {
+        event_type,
+        version,
+        text,
+    } in files()
+    {
+        let payload = upcast(&event_type, &version, serde_json::from_str(&text).unwrap());
+        let aggregate_type = AGGREGATE_TYPES
+            .iter()
+            .find(|aggregate| {
+                aggregate
+                    .events
+                    .iter()
+                    .any(|event| event.name == event_type)
+            })
+            .unwrap_or_else(|| panic!("no aggregate knows {event_type} any more, but logs hold it"))
+            .name;
+        load(aggregate_type, payload)
+            .unwrap_or_else(|error| panic!("{event_type} {version}: {error}"));
+    }
+}
+
+fn upcast(event_type: &str, version: &str, payload: Value) -> Value {
+    let stored = SerializedEvent::new(
+        String::new(),
+        1,
+        String::new(),
+        event_type.to_owned(),
+        version.to_owned(),
+        payload,
+        Value::default(),
+    );
+    let lifted = domain::upcasters().iter().fold(stored, |event, upcaster| {
+        if upcaster.can_upcast(&event.event_type, &event.event_version) {
+            upcaster.upcast(event)
+        } else {
+            event
+        }
+    });
+    lifted.payload
+}
+
+fn load(aggregate_type: &str, payload: Value) -> serde_json::Result<()> {
+    fn as_event<E: DeserializeOwned>(payload: Value) -> serde_json::Result<()> {
+        serde_json::from_value::<E>(payload).map(drop)
+    }
+    match aggregate_type {
+        "user" => as_event::<user::Event>(payload),
+        "email" => as_event::<email_claim::Event>(payload),
+        "product" => as_event::<product::Event>(payload),
+        "sku" => as_event::<sku_claim::Event>(payload),
+        "stock" => as_event::<stock::Event>(payload),
+        other => panic!("{other} has no line here"),
+    }
+}
+
+#[test]
+fn every_event_type_has_a_golden_file_of_its_present_version() {
+    let files: BTreeSet<(String, String)> = files()
+        .into_iter()
+        .map(|golden| (golden.event_type, golden.version))
+        .collect();
+    for event in AGGREGATE_TYPES
+        .iter()
+        .flat_map(|aggregate| aggregate.events)
+    {
+        let key = (event.name.to_owned(), event.version.to_owned());
+        assert!(
+            files.contains(&key),
+            "{} has no golden file of version {}",
+            event.name,
+            event.version
+        );
+    }
+}
+
+#[test]
+fn every_event_type_has_a_sample_of_its_aggregate_and_repeats_its_name() {
+    let listed: BTreeMap<&str, &str> = AGGREGATE_TYPES
+        .iter()
+        .flat_map(|aggregate| {
+            aggregate
+                .events
+                .iter()
+                .map(|event| (event.name, aggregate.name))
+        })
+        .collect();
+    let listings: usize = AGGREGATE_TYPES
+        .iter()
+        .map(|aggregate| aggregate.events.len())
+        .sum();
+    assert_eq!(listed.len(), listings, "two events have one name");
+
+    let samples = samples::all();
+    let sampled: BTreeMap<&str, &str> = samples
+        .iter()
+        .map(|sample| (sample.event_type.as_str(), sample.aggregate_type))
+        .collect();
+    assert_eq!(sampled, listed);
+    for sample in &samples {
+        assert_eq!(sample.payload["type"], sample.event_type.as_str());
+    }
+}
+
+#[test]
+fn the_event_types_are_the_published_ones() {
+    let names: BTreeSet<&str> = AGGREGATE_TYPES
+        .iter()
+        .flat_map(|aggregate| aggregate.events)
+        .map(|event| event.name)
+        .collect();
+    let published = BTreeSet::from([
+        "email.claimed",
+        "email.released",
+        "inventory.adjusted",
+        "inventory.committed",
+        "inventory.low-stock",
+        "inventory.out-of-stock",
+        "inventory.received",
+        "inventory.released",
+        "inventory.reserved",
+        "inventory.returned",
+        "product.created",
+        "product.discontinued",
+        "product.price-changed",
+        "product.updated",
+        "sku.claimed",
+        "user.deactivated",
+        "user.password-changed",
+        "user.registered",
+        "user.role-assigned",
+        "user.updated",
+    ]);
+    assert_eq!(names, published);
+}
