@@ -1,0 +1,183 @@
+//! What a runner writes and reads: the rows behind an operator's view.
+
+use sqlx::{PgExecutor, PgPool};
+use uuid::Uuid;
+
+use crate::LOG;
+use crate::event::RecordedEvent;
+
+/// Of an error's text this much is kept: enough to understand it, whatever a handler puts into it.
+const ERROR_CHARS_MAX: usize = 2_000;
+
+/// An event to be parked; the error where it is the one that failed.
+pub(crate) struct Letter<'a> {
+    pub(crate) event: &'a RecordedEvent,
+    pub(crate) error: Option<&'a str>,
+}
+
+/// Writes events down as parked. Those that are there already, from before a crash, stay.
+pub(crate) async fn park(
+    pool: &PgPool,
+    consumer: &str,
+    letters: &[Letter<'_>],
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = letters.iter().map(|_| Uuid::now_v7()).collect();
+    let events = || letters.iter().map(|letter| letter.event);
+    let stream_types: Vec<&str> = events()
+        .map(|event| event.aggregate_type.as_str())
+        .collect();
+    let stream_ids: Vec<&str> = events().map(|event| event.aggregate_id.as_str()).collect();
+    let positions: Vec<i64> = events().map(|event| event.position).collect();
+    let event_types: Vec<&str> = events().map(|event| event.event_type.as_str()).collect();
+    let errors: Vec<Option<String>> = letters
+        .iter()
+        .map(|letter| letter.error.map(bounded))
+        .collect();
+    sqlx::query(
+        "insert into dead_letters
+           (id, consumer, log, stream_type, stream_id, position, event_type, error, attempts)
+         select t.id, $1, $2, t.stream_type, t.stream_id, t.position, t.event_type, t.error,
+                case when t.error is null then 0 else 1 end
+         from unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])
+              as t (id, stream_type, stream_id, position, event_type, error)
+         on conflict (consumer, log, position) do update
+         set error = coalesce(excluded.error, dead_letters.error),
+             attempts = dead_letters.attempts + excluded.attempts",
+    )
+    .bind(consumer)
+    .bind(LOG)
+    .bind(ids)
+    .bind(stream_types)
+    .bind(stream_ids)
+    .bind(positions)
+    .bind(event_types)
+    .bind(errors)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// A parked stream of a consumer.
+pub(crate) struct ParkedStream {
+    /// `(type, id)`.
+    pub(crate) name: (String, String),
+    /// The position from which on its events wait.
+    pub(crate) first: i64,
+    /// Whether another try was asked for.
+    pub(crate) retry: bool,
+}
+
+/// The parked streams of a consumer, by their first position.
+pub(crate) async fn streams(pool: &PgPool, consumer: &str) -> sqlx::Result<Vec<ParkedStream>> {
+    let rows: Vec<(String, String, i64, bool)> = sqlx::query_as(
+        "select stream_type, stream_id, min(position), bool_or(state = 'retry') from dead_letters
+         where consumer = $1 and log = $2 and state <> 'discarded'
+         group by stream_type, stream_id order by min(position)",
+    )
+    .bind(consumer)
+    .bind(LOG)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(stream_type, stream_id, first, retry)| ParkedStream {
+            name: (stream_type, stream_id),
+            first,
+            retry,
+        })
+        .collect())
+}
+
+/// The discarded positions of these consumers after a position, in order.
+pub(crate) async fn skipped_after(
+    pool: &PgPool,
+    consumers: &[&str],
+    after: i64,
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "select distinct position from dead_letters
+         where consumer = any($1) and log = $2 and state = 'discarded' and position > $3
+         order by position",
+    )
+    .bind(consumers)
+    .bind(LOG)
+    .bind(after)
+    .fetch_all(pool)
+    .await
+}
+
+/// The first positions of a parked stream.
+pub(crate) async fn waiting(
+    pool: &PgPool,
+    consumer: &str,
+    (stream_type, stream_id): &(String, String),
+    limit: i64,
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "select position from dead_letters
+         where consumer = $1 and log = $2 and stream_type = $3 and stream_id = $4
+           and state <> 'discarded'
+         order by position limit $5",
+    )
+    .bind(consumer)
+    .bind(LOG)
+    .bind(stream_type)
+    .bind(stream_id)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+}
+
+/// Events that have had their effect after all.
+pub(crate) async fn handled(
+    executor: impl PgExecutor<'_>,
+    consumer: &str,
+    positions: &[i64],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from dead_letters
+         where consumer = $1 and log = $2 and position = any($3) and state <> 'discarded'",
+    )
+    .bind(consumer)
+    .bind(LOG)
+    .bind(positions)
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// A retry ended at this position: the stream is parked again.
+pub(crate) async fn failed(
+    pool: &PgPool,
+    consumer: &str,
+    (stream_type, stream_id): &(String, String),
+    position: i64,
+    error: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update dead_letters
+         set state = 'parked',
+             error = case when position = $5 then $6 else error end,
+             attempts = attempts + case when position = $5 then 1 else 0 end
+         where consumer = $1 and log = $2 and stream_type = $3 and stream_id = $4
+           and state <> 'discarded' and (position = $5 or state = 'retry')",
+    )
+    .bind(consumer)
+    .bind(LOG)
+    .bind(stream_type)
+    .bind(stream_id)
+    .bind(position)
+    .bind(bounded(error))
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// A text that the database takes, of bounded length.
+fn bounded(error: &str) -> String {
+    error
+        .chars()
+        .filter(|character| *character != '\0')
+        .take(ERROR_CHARS_MAX)
+        .collect()
+}

@@ -1,0 +1,176 @@
+//! A feed straight from the log.
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::{FEED_WAIT_MAX, Feed, FeedError};
+use crate::checkpoint::Checkpoint;
+use crate::event::RecordedEvent;
+use crate::log;
+use crate::store::EventStore;
+
+/// Most events of a page: with events of ordinary size a few MiB.
+const PAGE_MAX: usize = 5_000;
+
+/// Reads the log by position, woken by appends.
+pub struct StoreFeed {
+    store: EventStore,
+    pages: Pages,
+}
+
+impl StoreFeed {
+    /// A feed of everything after `checkpoint`.
+    ///
+    /// # Errors
+    /// [`FeedError::Rewound`] where the log does not hold the checkpoint's event.
+    pub async fn open(store: &EventStore, checkpoint: Checkpoint) -> Result<Self, FeedError> {
+        let mut pages = Pages::new(store, checkpoint);
+        pages.verify().await?;
+        Ok(Self {
+            store: store.clone(),
+            pages,
+        })
+    }
+}
+
+#[async_trait]
+impl Feed for StoreFeed {
+    async fn next(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        let events = self.pages.next(limit).await?;
+        Ok(events
+            .into_iter()
+            .map(|event| self.store.upcast(event))
+            .collect())
+    }
+}
+
+/// The log as stored, page by page; the relay publishes it so.
+pub(crate) struct Pages {
+    pool: PgPool,
+    head: watch::Receiver<i64>,
+    /// The last event handed out.
+    checkpoint: Checkpoint,
+    /// Whether the checkpoint has to be looked up in the log before going on: after any error the
+    /// database may be another one (a failover, a restore).
+    unverified: bool,
+    /// The page after a full one is read while its reader works on that.
+    ahead: Option<Ahead>,
+}
+
+struct Ahead {
+    after: i64,
+    limit: usize,
+    page: JoinHandle<sqlx::Result<Vec<RecordedEvent>>>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.page.abort();
+    }
+}
+
+impl Pages {
+    pub(crate) fn new(store: &EventStore, checkpoint: Checkpoint) -> Self {
+        Self {
+            pool: store.pool().clone(),
+            head: store.head(),
+            checkpoint,
+            unverified: true,
+            ahead: None,
+        }
+    }
+
+    /// The next events, up to `limit`; empty when none came within [`FEED_WAIT_MAX`]. Cancel-safe.
+    pub(crate) async fn next(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        let limit = limit.clamp(1, PAGE_MAX);
+        let deadline = Instant::now() + FEED_WAIT_MAX;
+        loop {
+            let head = *self.head.borrow_and_update();
+            if self.unverified || head < self.checkpoint.position {
+                self.verify().await?;
+            }
+            if head > self.checkpoint.position {
+                let page = self.read(limit).await?;
+                if !page.is_empty() {
+                    return self.accept(page, limit);
+                }
+            }
+            match timeout_at(deadline, self.head.changed()).await {
+                Ok(Ok(())) => {}
+                // The store is gone; whoever follows it is about to end as well.
+                Ok(Err(_)) => {
+                    tokio::time::sleep_until(deadline).await;
+                    return Ok(Vec::new());
+                }
+                Err(_) => return Ok(Vec::new()),
+            }
+        }
+    }
+
+    /// Whether the log still holds what was handed out last.
+    pub(crate) async fn verify(&mut self) -> Result<(), FeedError> {
+        if !self.checkpoint.is_in_log(&self.pool).await? {
+            return Err(FeedError::Rewound {
+                position: self.checkpoint.position,
+            });
+        }
+        self.unverified = false;
+        Ok(())
+    }
+
+    async fn read(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        let after = self.checkpoint.position;
+        let usable = |ahead: &Ahead| ahead.after == after && ahead.limit <= limit;
+        let ahead = match self.ahead.as_mut().filter(|ahead| usable(ahead)) {
+            // Kept in `self` while awaited: a dropped future loses nothing.
+            Some(ahead) => (&mut ahead.page).await.ok(),
+            None => None,
+        };
+        self.ahead = None;
+        let page = match ahead {
+            Some(page) => page,
+            None => log::read_after(&self.pool, after, page_limit(limit)).await,
+        };
+        page.map_err(|error| {
+            self.unverified = true;
+            FeedError::Database(error)
+        })
+    }
+
+    fn accept(
+        &mut self,
+        page: Vec<RecordedEvent>,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, FeedError> {
+        let expected = self.checkpoint.position + 1;
+        for (position, event) in (expected..).zip(&page) {
+            if event.position != position {
+                return Err(FeedError::Hole { position });
+            }
+        }
+        if let Some(last) = page.last() {
+            self.checkpoint = Checkpoint {
+                position: last.position,
+                event_id: Some(last.event_id),
+            };
+        }
+        if page.len() == limit {
+            let (pool, after) = (self.pool.clone(), self.checkpoint.position);
+            self.ahead = Some(Ahead {
+                after,
+                limit,
+                page: tokio::spawn(async move {
+                    log::read_after(&pool, after, page_limit(limit)).await
+                }),
+            });
+        }
+        Ok(page)
+    }
+}
+
+fn page_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,306 @@
+//! A feed over Kafka. The log is the truth, Kafka the fast path.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::KafkaSettings;
+use super::gap::Gap;
+use super::link::{Link, LinkError};
+use super::order::Order;
+use crate::checkpoint::Checkpoint;
+use crate::event::RecordedEvent;
+use crate::feed::{FEED_WAIT_MAX, Feed, FeedError};
+use crate::log;
+use crate::store::EventStore;
+
+/// Most events of a page read from the log.
+const PAGE_MAX: usize = 5_000;
+
+/// Waits between attempts to reach the brokers: doubled from the first to the second.
+const RECONNECT_MIN: Duration = Duration::from_millis(250);
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// How often a connection under way is looked at.
+const CONNECTING_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Follows all partitions of all topics and restores the log's order.
+pub struct KafkaFeed {
+    store: EventStore,
+    settings: KafkaSettings,
+    group: String,
+    order: Order,
+    /// The last event handed out, and when it was recorded.
+    checkpoint: Checkpoint,
+    recorded_at: Option<DateTime<Utc>>,
+    /// Whether the checkpoint has to be looked up in the log before going on.
+    unverified: bool,
+    connection: Connection,
+    reconnect_after: Duration,
+    gap: Gap,
+}
+
+enum Connection {
+    Up(Link),
+    Connecting(JoinHandle<Result<Link, LinkError>>),
+    Down { until: Instant },
+}
+
+impl KafkaFeed {
+    /// A feed for `consumer` of everything after `checkpoint`. Brokers that cannot be reached and topics
+    /// that do not exist are waited for in the background, while the log is read about once a second.
+    ///
+    /// # Errors
+    /// [`FeedError::Rewound`] where the log does not hold the checkpoint's event, [`FeedError::Kafka`] where
+    /// librdkafka refuses a setting.
+    pub async fn open(
+        store: &EventStore,
+        settings: &KafkaSettings,
+        consumer: &str,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, FeedError> {
+        // An option that librdkafka refuses is refused here, not retried in the background.
+        settings.consumer(consumer).create_native_config()?;
+        let now = Instant::now();
+        let mut feed = Self {
+            store: store.clone(),
+            settings: settings.clone(),
+            group: format!("projection-{consumer}"),
+            order: Order::after(checkpoint.position),
+            checkpoint,
+            recorded_at: None,
+            unverified: true,
+            connection: Connection::Down { until: now },
+            reconnect_after: RECONNECT_MIN,
+            gap: Gap::none(now),
+        };
+        feed.verify().await?;
+        feed.connect().await;
+        Ok(feed)
+    }
+
+    async fn verify(&mut self) -> Result<(), FeedError> {
+        let pool = self.store.pool();
+        if !self.checkpoint.is_in_log(pool).await? {
+            return Err(FeedError::Rewound {
+                position: self.checkpoint.position,
+            });
+        }
+        self.recorded_at = sqlx::query_scalar("select recorded_at from events where position = $1")
+            .bind(self.checkpoint.position)
+            .fetch_optional(pool)
+            .await?;
+        self.unverified = false;
+        Ok(())
+    }
+
+    /// Goes on with the connection where it stands: begins it, or takes it up when it is ready.
+    async fn connect(&mut self) {
+        match &mut self.connection {
+            Connection::Up(_) => {}
+            Connection::Down { until } => {
+                if Instant::now() < *until {
+                    return;
+                }
+                let (settings, group) = (self.settings.clone(), self.group.clone());
+                let since = self.recorded_at.map(|at| at.timestamp_millis());
+                self.connection = Connection::Connecting(tokio::task::spawn_blocking(move || {
+                    Link::open(&settings, &group, since)
+                }));
+            }
+            Connection::Connecting(link) => {
+                if !link.is_finished() {
+                    return;
+                }
+                match link.await {
+                    Ok(Ok(link)) => {
+                        tracing::info!(group = self.group, "following Kafka");
+                        self.connection = Connection::Up(link);
+                        self.reconnect_after = RECONNECT_MIN;
+                    }
+                    Ok(Err(error)) => self.disconnect(&error),
+                    Err(error) => self.disconnect(&error),
+                }
+            }
+        }
+    }
+
+    fn disconnect(&mut self, error: &(dyn std::error::Error + 'static)) {
+        eprintln!("disconnect {error:?}");
+        tracing::warn!(
+            group = self.group,
+            error,
+            "not following Kafka, reading the log until it is back"
+        );
+        let until = Instant::now() + self.reconnect_after;
+        self.connection = Connection::Down { until };
+        self.reconnect_after = (self.reconnect_after * 2).min(RECONNECT_MAX);
+    }
+
+    /// Takes what the client has fetched. False where there is more.
+    fn drain(&mut self) -> bool {
+        let position = self.order.position();
+        let Connection::Up(link) = &mut self.connection else {
+            return true;
+        };
+        match link.drain(&mut self.order).and_then(|drained| {
+            link.balance(position)?;
+            Ok(drained)
+        }) {
+            Ok(drained) => drained,
+            Err(error) => {
+                self.disconnect(&error);
+                true
+            }
+        }
+    }
+
+    /// Notes whether the next position is owed.
+    async fn look_around(&mut self) -> Result<(), FeedError> {
+        let now = Instant::now();
+        // A connection that is being made gets its time as well; one that failed does not.
+        let hopeful = !matches!(self.connection, Connection::Down { .. });
+        if self.gap.is_owed() {
+            return Ok(());
+        }
+        if self.order.is_full() {
+            self.gap.owed_now(now);
+        } else if self.order.lowest_ahead().is_some() {
+            self.gap.owed(now, hopeful);
+        } else if self.gap.is_look_due(now) {
+            let head = log::head(self.store.pool()).await;
+            let head = head.inspect_err(|_| self.unverified = true)?;
+            if head.position > self.order.position() {
+                self.gap.owed(now, hopeful);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from the log what Kafka owes.
+    async fn fill(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        let after = self.order.position();
+        let limit = limit.clamp(1, PAGE_MAX);
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+        let page = log::read_after(self.store.pool(), after, rows).await;
+        let page = page.inspect_err(|_| self.unverified = true)?;
+        for (position, event) in (after + 1..).zip(&page) {
+            if event.position != position {
+                return Err(FeedError::Hole { position });
+            }
+        }
+        let last = page.last().map_or(after, |event| event.position);
+        let connected = matches!(self.connection, Connection::Up(_));
+        let until = match self.order.lowest_ahead() {
+            Some(lowest) if !page.is_empty() => lowest - 1,
+            Some(lowest) => {
+                let group = &self.group;
+                tracing::warn!(group, lowest, head = after, "Kafka is ahead of the log");
+                0
+            }
+            // A full page: there is more, and Kafka cannot bring it.
+            None if page.len() == limit && !connected => last + 1,
+            None => 0,
+        };
+        self.order.skip_to(last);
+        self.gap.read(Instant::now(), page.len(), until);
+        if let Connection::Up(link) = &self.connection {
+            eprintln!(
+                "{:?} fill after {after} last {last} lowest {:?} {}",
+                Instant::now(),
+                self.order.lowest_ahead(),
+                link.debug()
+            );
+        } else {
+            eprintln!("fill {after} not up");
+        }
+        tracing::debug!(group = self.group, after, last, "read from the log");
+        metrics::counter!("nakku_feed_events_from_log_total", "group" => self.group.clone())
+            .increment(page.len().try_into().unwrap_or(u64::MAX));
+        if connected && self.gap.is_hopeless() {
+            let until = Instant::now();
+            self.connection = Connection::Down { until };
+        }
+        Ok(page)
+    }
+
+    /// Events that were read from the log, because Kafka did not bring them in time.
+    pub fn events_from_log(&self) -> u64 {
+        self.gap.events()
+    }
+
+    fn hand_out(&mut self, events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
+        self.gap.moved(Instant::now());
+        if let Some(last) = events.last() {
+            self.checkpoint = Checkpoint {
+                position: last.position,
+                event_id: Some(last.event_id),
+            };
+            self.recorded_at = Some(last.recorded_at);
+        }
+        if let Connection::Up(link) = &mut self.connection {
+            link.commit_hints(self.checkpoint.position);
+        }
+        events
+            .into_iter()
+            .map(|event| self.store.upcast(event))
+            .collect()
+    }
+
+    /// Waits for records, for the connection, or for the moment when something is due.
+    async fn wait(&mut self, deadline: Instant) {
+        let until = deadline.min(self.gap.next());
+        match &mut self.connection {
+            Connection::Up(link) => {
+                let nonempty = link.nonempty();
+                tokio::select! {
+                    () = nonempty.notified() => {}
+                    () = sleep_until(until) => {}
+                }
+            }
+            // Not awaited itself: `connect` takes the result, and a finished task must not be awaited twice.
+            Connection::Connecting(_) => {
+                sleep_until(until.min(Instant::now() + CONNECTING_INTERVAL)).await;
+            }
+            Connection::Down { until: reconnect } => sleep_until(until.min(*reconnect)).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Feed for KafkaFeed {
+    async fn next(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        let limit = limit.max(1);
+        let deadline = Instant::now() + FEED_WAIT_MAX;
+        loop {
+            if self.unverified {
+                self.verify().await?;
+            }
+            self.connect().await;
+            let drained = self.drain();
+            let events = self.order.take(limit);
+            if !events.is_empty() {
+                self.gap.closed();
+                return Ok(self.hand_out(events));
+            }
+            self.look_around().await?;
+            if self.gap.is_due(Instant::now(), self.order.position()) {
+                let events = self.fill(limit).await?;
+                if !events.is_empty() {
+                    return Ok(self.hand_out(events));
+                }
+            }
+            if Instant::now() >= deadline {
+                return Ok(Vec::new());
+            }
+            if drained || self.order.is_full() {
+                self.wait(deadline).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

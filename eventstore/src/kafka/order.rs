@@ -1,0 +1,159 @@
+//! Restoring the log's order from partitions that each keep only their own.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use crate::event::RecordedEvent;
+
+/// Most bytes of events that are ahead and wait for those before them.
+const BUFFER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Events that came ahead of their turn, and how far everything has come.
+pub(super) struct Order {
+    /// Everything up to here was handed out.
+    position: i64,
+    ahead: BTreeMap<i64, RecordedEvent>,
+    bytes: usize,
+}
+
+impl Order {
+    pub(super) fn after(position: i64) -> Self {
+        Self {
+            position,
+            ahead: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Keeps an event for its turn; what was handed out or is here already is dropped.
+    pub(super) fn offer(&mut self, event: RecordedEvent) {
+        if event.position <= self.position {
+            return;
+        }
+        self.bytes += size(&event);
+        if let Some(again) = self.ahead.insert(event.position, event) {
+            self.bytes -= size(&again);
+        }
+    }
+
+    /// The next events in order without a hole, up to `limit`.
+    pub(super) fn take(&mut self, limit: usize) -> Vec<RecordedEvent> {
+        let mut events = Vec::new();
+        while events.len() < limit {
+            let Some(entry) = self.ahead.first_entry() else {
+                break;
+            };
+            if *entry.key() != self.position + 1 {
+                break;
+            }
+            let event = entry.remove();
+            self.position = event.position;
+            self.bytes -= size(&event);
+            events.push(event);
+        }
+        events
+    }
+
+    /// Goes on after a position that was reached another way.
+    pub(super) fn skip_to(&mut self, position: i64) {
+        self.position = self.position.max(position);
+        let ahead = self.ahead.split_off(&(self.position + 1));
+        let passed = mem::replace(&mut self.ahead, ahead);
+        self.bytes -= passed.values().map(size).sum::<usize>();
+    }
+
+    /// The first position that waits for others before it.
+    pub(super) fn lowest_ahead(&self) -> Option<i64> {
+        self.ahead.first_key_value().map(|(position, _)| *position)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BUFFER_BYTES_MAX
+    }
+}
+
+/// What an event takes in memory.
+fn size(event: &RecordedEvent) -> usize {
+    size_of::<RecordedEvent>()
+        + event.aggregate_type.capacity()
+        + event.aggregate_id.capacity()
+        + event.event_type.capacity()
+        + event.event_version.capacity()
+        + event.payload.capacity()
+        + event.metadata.capacity()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn event(position: i64) -> RecordedEvent {
+        RecordedEvent {
+            position,
+            event_id: Uuid::from_u128(1),
+            aggregate_type: "counter".to_owned(),
+            aggregate_id: "a".to_owned(),
+            sequence: position,
+            event_type: "counter.raised".to_owned(),
+            event_version: "1.0".to_owned(),
+            payload: "{}".to_owned(),
+            metadata: "{}".to_owned(),
+            recorded_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn positions(events: &[RecordedEvent]) -> Vec<i64> {
+        events.iter().map(|event| event.position).collect()
+    }
+
+    #[test]
+    fn an_event_waits_for_those_before_it() {
+        let mut order = Order::after(10);
+        order.offer(event(12));
+        assert!(order.take(10).is_empty());
+        assert_eq!(order.lowest_ahead(), Some(12));
+        order.offer(event(11));
+        assert_eq!(positions(&order.take(1)), [11]);
+        assert_eq!(positions(&order.take(10)), [12]);
+        assert_eq!(order.bytes, 0);
+    }
+
+    #[test]
+    fn a_position_reached_otherwise_is_not_handed_out_again() {
+        let mut order = Order::after(0);
+        for position in [2, 3, 5] {
+            order.offer(event(position));
+        }
+        order.skip_to(4);
+        assert_eq!(positions(&order.take(10)), [5]);
+        assert_eq!(order.bytes, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_arrival_with_repeats_comes_out_once_and_in_order(
+            arrival in Just((1..=40).chain(1..=40).collect::<Vec<i64>>()).prop_shuffle(),
+            limit in 1..7_usize,
+        ) {
+            let mut order = Order::after(0);
+            let mut out = Vec::new();
+            for position in arrival {
+                order.offer(event(position));
+                out.extend(positions(&order.take(limit)));
+            }
+            while out.len() < 40 {
+                out.extend(positions(&order.take(limit)));
+            }
+            prop_assert_eq!(out, (1..=40).collect::<Vec<i64>>());
+            prop_assert_eq!(order.bytes, 0);
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Handing what a feed yields to a handler: batches, retry, parking, lag.
+//!
+//! What may pass is retried without end, with back-off; nothing is skipped in silence. An event that can
+//! never be handled parks its whole stream for this consumer: it and every later event of the stream become
+//! rows of `dead_letters`, written before the checkpoint passes them, and wait there in order for an
+//! operator's retry or discard.
+
+mod backoff;
+mod lag;
+mod parked;
+mod requests;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::backoff::Backoff;
+use self::parked::Parked;
+use crate::checkpoint::Checkpoint;
+use crate::dead_letters::{self, Letter};
+use crate::event::RecordedEvent;
+use crate::feed::{Feed, FeedError};
+use crate::store::EventStore;
+
+/// Most events of a batch, unless the options say otherwise: enough to write set-wise, little enough that a
+/// batch is over in a fraction of a second.
+const BATCH_MAX: usize = 1_000;
+
+/// Most streams parked for a consumer. More is not a few bad events but a bad consumer, and stepping over
+/// them all would only look healthy.
+const PARKED_STREAMS_MAX: usize = 1_000;
+
+/// How often requests of operators (retry, discard) are looked for.
+const REQUESTS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Gives events their effect.
+#[async_trait]
+pub trait Handler: Send {
+    /// How far the effects have come, read from where they are. Asked once, before the first batch.
+    async fn checkpoint(&mut self) -> anyhow::Result<Checkpoint>;
+
+    /// Gives the events their effect and moves the checkpoint to `upto`, which become durable together, or
+    /// neither. The events are in position order; some up to `upto` may be left out, or all. `upto` may also
+    /// be where the checkpoint is already: then the events are older ones of a stream that was parked, and
+    /// one of them may have had its effect before.
+    async fn handle(
+        &mut self,
+        events: &[RecordedEvent],
+        upto: &Checkpoint,
+    ) -> Result<(), HandleError>;
+}
+
+/// Why a batch had no effect. None of it was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum HandleError {
+    /// The event at this position can never be handled as this consumer is. Its stream is parked, and the
+    /// rest of the batch is handed over again.
+    #[error("the event at position {position} cannot be handled: {error}")]
+    Poison { position: i64, error: String },
+    /// It may work the next time. Retried without end.
+    #[error("the batch failed")]
+    Transient(#[source] anyhow::Error),
+    /// Another owner has taken over.
+    #[error("another owner has taken over: {0}")]
+    Fenced(String),
+}
+
+impl From<sqlx::Error> for HandleError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Transient(error.into())
+    }
+}
+
+/// Why a runner ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("another owner has taken over: {0}")]
+    Fenced(String),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+    #[error(
+        "{consumer} cannot handle events of more than {PARKED_STREAMS_MAX} streams, see `nakku dead-letters list`"
+    )]
+    TooManyParked { consumer: String },
+}
+
+/// How a [`Runner`] works.
+#[derive(Clone, Debug)]
+pub struct RunnerOptions {
+    /// Most events of a batch.
+    pub batch_max: usize,
+    /// Other consumers whose discarded events are skipped as well: a rebuild honours those of the live one.
+    pub discards_of: Vec<String>,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self {
+            batch_max: BATCH_MAX,
+            discards_of: Vec::new(),
+        }
+    }
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Events read from the feed; 0 where nothing came.
+    pub handled: usize,
+    /// Everything up to here has had its effect, or is parked.
+    pub position: i64,
+}
+
+/// Drives one consumer.
+pub struct Runner {
+    store: EventStore,
+    consumer: String,
+    options: RunnerOptions,
+    /// Where the handler stands; none before the first step.
+    checkpoint: Option<Checkpoint>,
+    parked: Parked,
+    requests_at: Instant,
+    position: Arc<AtomicI64>,
+}
+
+/// Why work inside a step broke off.
+enum Halt {
+    /// The program ends.
+    Stopped,
+    Failed(RunError),
+}
+
+impl<E: Into<RunError>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Runner {
+    /// `consumer` names it in dead letters and metrics.
+    pub fn new(store: EventStore, consumer: impl Into<String>, options: RunnerOptions) -> Self {
+        Self {
+            store,
+            consumer: consumer.into(),
+            options,
+            checkpoint: None,
+            parked: Parked::default(),
+            requests_at: Instant::now(),
+            position: Arc::default(),
+        }
+    }
+
+    /// Everything up to here has had its effect, or is parked; 0 before the first step.
+    pub fn position(&self) -> i64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// Lets the next step look for requests of operators, instead of one within half a second.
+    pub fn look_for_requests(&mut self) {
+        self.requests_at = Instant::now();
+    }
+
+    /// Takes up what operators asked for, then hands over one batch; returns without one when nothing came
+    /// in half a second. Waits as long as it takes for what may pass.
+    pub async fn step(
+        &mut self,
+        feed: &mut dyn Feed,
+        handler: &mut dyn Handler,
+    ) -> Result<Step, RunError> {
+        let never = CancellationToken::new();
+        match self.advance(feed, handler, &never).await {
+            Ok(step) => Ok(step),
+            Err(Halt::Failed(error)) => Err(error),
+            Err(Halt::Stopped) => Ok(Step {
+                handled: 0,
+                position: self.position(),
+            }),
+        }
+    }
+
+    /// Steps until `shutdown`, and keeps the metrics of lag. A batch under way is finished.
+    pub async fn run(
+        &mut self,
+        feed: &mut dyn Feed,
+        handler: &mut dyn Handler,
+        shutdown: CancellationToken,
+    ) -> Result<(), RunError> {
+        let measuring = lag::measure(
+            self.store.pool().clone(),
+            self.consumer.clone(),
+            Arc::clone(&self.position),
+        );
+        let stepping = async {
+            while !shutdown.is_cancelled() {
+                match self.advance(feed, handler, &shutdown).await {
+                    Ok(_) => {}
+                    Err(Halt::Stopped) => break,
+                    Err(Halt::Failed(error)) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        tokio::select! {
+            result = stepping => result,
+            () = measuring => Ok(()),
+        }
+    }
+
+    async fn advance(
+        &mut self,
+        feed: &mut dyn Feed,
+        handler: &mut dyn Handler,
+        stop: &CancellationToken,
+    ) -> Result<Step, Halt> {
+        let checkpoint = self.begin(handler, stop).await?;
+        if Instant::now() >= self.requests_at {
+            self.take_requests(handler, checkpoint, stop).await?;
+            self.requests_at = Instant::now() + REQUESTS_INTERVAL;
+        }
+        let events = self.read(feed, stop).await?;
+        let handled = events.len();
+        if handled > 0 {
+            self.hand_over(handler, events, stop).await?;
+        }
+        Ok(Step {
+            handled,
+            position: self.position(),
+        })
+    }
+
+    /// Where the handler stands, asked for once.
+    async fn begin(
+        &mut self,
+        handler: &mut dyn Handler,
+        stop: &CancellationToken,
+    ) -> Result<Checkpoint, Halt> {
+        if let Some(checkpoint) = self.checkpoint {
+            return Ok(checkpoint);
+        }
+        let mut backoff = Backoff::new(&self.consumer, stop);
+        let checkpoint = loop {
+            match handler.checkpoint().await {
+                Ok(checkpoint) => break checkpoint,
+                Err(error) => backoff.pause("reading the checkpoint", &*error).await?,
+            }
+        };
+        self.reached(checkpoint);
+        Ok(checkpoint)
+    }
+
+    fn reached(&mut self, checkpoint: Checkpoint) {
+        self.checkpoint = Some(checkpoint);
+        self.position.store(checkpoint.position, Ordering::Relaxed);
+    }
+
+    async fn read(
+        &mut self,
+        feed: &mut dyn Feed,
+        stop: &CancellationToken,
+    ) -> Result<Vec<RecordedEvent>, Halt> {
+        let mut backoff = Backoff::new(&self.consumer, stop);
+        loop {
+            let events = tokio::select! {
+                events = feed.next(self.options.batch_max) => events,
+                () = stop.cancelled() => return Err(Halt::Stopped),
+            };
+            match events {
+                Ok(events) => return Ok(events),
+                Err(error) if error.is_transient() => {
+                    backoff.pause("reading the feed", &error).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Hands a batch over until it has had its effect, less what is parked.
+    async fn hand_over(
+        &mut self,
+        handler: &mut dyn Handler,
+        events: Vec<RecordedEvent>,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        let Some(last) = events.last() else {
+            return Ok(());
+        };
+        let upto = Checkpoint {
+            position: last.position,
+            event_id: Some(last.event_id),
+        };
+        let (mut batch, waiting) = self.parked.sort_out(events);
+        self.park(&waiting, None, stop).await?;
+        let mut backoff = Backoff::new(&self.consumer, stop);
+        loop {
+            match handler.handle(&batch, &upto).await {
+                Ok(()) => break,
+                Err(HandleError::Fenced(reason)) => return Err(RunError::Fenced(reason).into()),
+                Err(HandleError::Poison { position, error }) if holds(&batch, position) => {
+                    let rest = self.parked.begin(&mut batch, position);
+                    self.park(&rest, Some(&error), stop).await?;
+                }
+                Err(error @ (HandleError::Transient(_) | HandleError::Poison { .. })) => {
+                    backoff.pause("handling a batch", &error).await?;
+                }
+            }
+        }
+        self.reached(upto);
+        Ok(())
+    }
+
+    /// Writes events into `dead_letters`; `error` is why the first of them failed.
+    async fn park(
+        &self,
+        events: &[RecordedEvent],
+        error: Option<&str>,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        if let (Some(error), Some(first)) = (error, events.first()) {
+            tracing::error!(
+                consumer = self.consumer,
+                position = first.position,
+                stream_type = first.aggregate_type,
+                stream_id = first.aggregate_id,
+                event_type = first.event_type,
+                error,
+                "event cannot be handled, its stream is parked"
+            );
+        }
+        let mut errors = std::iter::once(error).chain(std::iter::repeat(None));
+        let letters: Vec<Letter<'_>> = events
+            .iter()
+            .map(|event| Letter {
+                event,
+                error: errors.next().flatten(),
+            })
+            .collect();
+        let pool = self.store.pool();
+        let mut backoff = Backoff::new(&self.consumer, stop);
+        while let Err(error) = dead_letters::park(pool, &self.consumer, &letters).await {
+            backoff.pause("parking events", &error).await?;
+        }
+        if self.parked.len() > PARKED_STREAMS_MAX {
+            return Err(Halt::Failed(RunError::TooManyParked {
+                consumer: self.consumer.clone(),
+            }));
+        }
+        self.report_parked();
+        Ok(())
+    }
+
+    fn report_parked(&self) {
+        let streams = u32::try_from(self.parked.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("nakku_dead_letters", "consumer" => self.consumer.clone())
+            .set(f64::from(streams));
+    }
+}
+
+fn holds(events: &[RecordedEvent], position: i64) -> bool {
+    events.iter().any(|event| event.position == position)
+}
+
+/// Of an error and its causes, one line.
+fn one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}

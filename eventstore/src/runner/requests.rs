@@ -1,0 +1,166 @@
+//! Taking up what operators asked for: retries and discards.
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::parked::{Parked, StreamName};
+use super::{Halt, HandleError, Handler, RunError, Runner, holds};
+use crate::checkpoint::Checkpoint;
+use crate::dead_letters::{self, ParkedStream};
+use crate::event::{COLUMNS, RecordedEvent};
+
+/// Events of a parked stream handed over at once.
+const PAGE: i64 = 256;
+
+impl Runner {
+    /// Looks what is parked, discarded and to be retried, and retries.
+    pub(super) async fn take_requests(
+        &mut self,
+        handler: &mut dyn Handler,
+        checkpoint: Checkpoint,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        let streams = self.load(checkpoint, stop).await?;
+        for stream in streams {
+            if stream.retry {
+                self.retry(handler, checkpoint, stream.name, stop).await?;
+            }
+        }
+        self.report_parked();
+        Ok(())
+    }
+
+    async fn load(
+        &mut self,
+        checkpoint: Checkpoint,
+        stop: &CancellationToken,
+    ) -> Result<Vec<ParkedStream>, Halt> {
+        let pool = self.store.pool();
+        let consumers: Vec<&str> = std::iter::once(self.consumer.as_str())
+            .chain(self.options.discards_of.iter().map(String::as_str))
+            .collect();
+        let mut backoff = Backoff::new(&self.consumer, stop);
+        let (streams, discarded) = loop {
+            let loaded = async {
+                let streams = dead_letters::streams(pool, &self.consumer).await?;
+                let after = checkpoint.position;
+                let discarded = dead_letters::skipped_after(pool, &consumers, after).await?;
+                Ok::<_, sqlx::Error>((streams, discarded))
+            };
+            match loaded.await {
+                Ok(loaded) => break loaded,
+                Err(error) => backoff.pause("reading dead letters", &error).await?,
+            }
+        };
+        let names = streams
+            .iter()
+            .map(|stream| (stream.name.clone(), stream.first));
+        self.parked = Parked::new(names, discarded);
+        Ok(streams)
+    }
+
+    /// Hands the events of a parked stream over, in order, from the log; those that have their effect leave
+    /// the dead letters. The checkpoint stays: all of them are before it.
+    async fn retry(
+        &mut self,
+        handler: &mut dyn Handler,
+        checkpoint: Checkpoint,
+        stream: StreamName,
+        stop: &CancellationToken,
+    ) -> Result<(), Halt> {
+        tracing::info!(
+            consumer = self.consumer,
+            stream_type = stream.0,
+            stream_id = stream.1,
+            "retrying a parked stream"
+        );
+        loop {
+            let page = self.page(&stream, stop).await?;
+            if page.is_empty() {
+                self.parked.release(&stream);
+                return Ok(());
+            }
+            let (handled, failure) =
+                offer(handler, &self.consumer, page, &checkpoint, stop).await?;
+            let positions: Vec<i64> = handled.iter().map(|event| event.position).collect();
+            let mut backoff = Backoff::new(&self.consumer, stop);
+            let pool = self.store.pool();
+            while let Err(error) = dead_letters::handled(pool, &self.consumer, &positions).await {
+                backoff.pause("removing dead letters", &error).await?;
+            }
+            if let Some((position, error)) = failure {
+                while let Err(error) =
+                    dead_letters::failed(pool, &self.consumer, &stream, position, &error).await
+                {
+                    backoff.pause("noting a failed retry", &error).await?;
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// The first parked events of a stream, read from the log.
+    async fn page(
+        &self,
+        stream: &StreamName,
+        stop: &CancellationToken,
+    ) -> Result<Vec<RecordedEvent>, Halt> {
+        let pool = self.store.pool();
+        let mut backoff = Backoff::new(&self.consumer, stop);
+        loop {
+            let read = async {
+                let consumer = &self.consumer;
+                let positions = dead_letters::waiting(pool, consumer, stream, PAGE).await?;
+                read_at(pool, &positions).await
+            };
+            match read.await {
+                Ok(events) => {
+                    let upcast = |event| self.store.upcast(event);
+                    return Ok(events.into_iter().map(upcast).collect());
+                }
+                Err(error) => backoff.pause("reading parked events", &error).await?,
+            }
+        }
+    }
+}
+
+/// Where a page broke off: the position that failed, and why.
+type Failure = Option<(i64, String)>;
+
+/// Hands a page over, and where one of it fails, what is before that one.
+async fn offer(
+    handler: &mut dyn Handler,
+    consumer: &str,
+    mut page: Vec<RecordedEvent>,
+    checkpoint: &Checkpoint,
+    stop: &CancellationToken,
+) -> Result<(Vec<RecordedEvent>, Failure), Halt> {
+    let mut backoff = Backoff::new(consumer, stop);
+    let mut failure = None;
+    while !page.is_empty() {
+        match handler.handle(&page, checkpoint).await {
+            Ok(()) => break,
+            Err(HandleError::Fenced(reason)) => return Err(RunError::Fenced(reason).into()),
+            Err(HandleError::Poison { position, error }) if holds(&page, position) => {
+                page.retain(|event| event.position < position);
+                failure = Some((position, error));
+            }
+            Err(error @ (HandleError::Transient(_) | HandleError::Poison { .. })) => {
+                backoff.pause("retrying a parked stream", &error).await?;
+            }
+        }
+    }
+    Ok((page, failure))
+}
+
+/// The events at these positions, as stored, in order.
+async fn read_at(pool: &PgPool, positions: &[i64]) -> sqlx::Result<Vec<RecordedEvent>> {
+    sqlx::query(&format!(
+        "select {COLUMNS} from events where position = any($1) order by position"
+    ))
+    .bind(positions)
+    .try_map(|row| RecordedEvent::from_row(&row))
+    .fetch_all(pool)
+    .await
+}

@@ -1,0 +1,13 @@
+//! Against a real PostgreSQL and a real Kafka: `scripts/with-engines --kafka cargo test -p eventstore`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod append;
+mod dead_letters;
+mod feeds;
+mod leases;
+mod publishing;
+mod relay;
+mod runner;
+mod speed;
+mod support;
