@@ -1,0 +1,277 @@
+//! `users`: one row a user, for profiles.
+//!
+//! Personal fields stand here in the clear and become `null` when their user is erased.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
+
+use crate::differences::{self, Differences};
+use crate::generations::{drop_schema, schema_name};
+
+pub const NAME: &str = "users";
+
+/// Changed with every change of the table or of what its rows mean; a generation of another shape
+/// is rebuilt.
+pub const SHAPE: &str = "users-1";
+
+/// Whether a user may act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = UserStatus)]
+pub enum Status {
+    Active,
+    Deactivated,
+    Erased,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Deactivated => "deactivated",
+            Status::Erased => "erased",
+        }
+    }
+}
+
+impl TryFrom<String> for Status {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "active" => Ok(Status::Active),
+            "deactivated" => Ok(Status::Deactivated),
+            "erased" => Ok(Status::Erased),
+            _ => Err(format!("unknown user status `{text}`")),
+        }
+    }
+}
+
+/// What a user may do; each role may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Customer,
+    Courier,
+    Staff,
+    Admin,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Customer => "customer",
+            Role::Courier => "courier",
+            Role::Staff => "staff",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "customer" => Ok(Role::Customer),
+            "courier" => Ok(Role::Courier),
+            "staff" => Ok(Role::Staff),
+            "admin" => Ok(Role::Admin),
+            _ => Err(format!("unknown role `{text}`")),
+        }
+    }
+}
+
+/// A user, as queries answer it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
+pub struct User {
+    pub id: String,
+    /// `null` once erased, as `name` and `phone` are.
+    pub email: Option<String>,
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    #[sqlx(json)]
+    #[schema(value_type = Vec<Object>)]
+    pub addresses: Vec<Value>,
+    #[sqlx(json)]
+    #[schema(value_type = Object)]
+    pub notification_preferences: Value,
+    #[sqlx(try_from = "String")]
+    pub status: Status,
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+    /// Version of the user's stream.
+    pub version: i64,
+}
+
+const COLUMNS: &str =
+    "id, email, name, phone, addresses, notification_preferences, status, role, version";
+
+/// Makes the tables of a new generation; does nothing where they are.
+pub async fn create_generation(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
+    let schema = schema_name(NAME, generation);
+    for statement in [
+        format!("create schema if not exists {schema}"),
+        format!(
+            "create table if not exists {schema}.users (
+               id                       text collate \"C\" primary key,
+               email                    text,
+               name                     text,
+               phone                    text,
+               addresses                jsonb not null,
+               notification_preferences jsonb not null,
+               status                   text not null,
+               role                     text not null,
+               version                  bigint not null
+             )"
+        ),
+    ] {
+        sqlx::query(&statement).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Drops a generation; does nothing if there is none.
+pub async fn drop_generation(executor: impl PgExecutor<'_>, generation: i32) -> sqlx::Result<()> {
+    drop_schema(executor, NAME, generation).await
+}
+
+/// Writes many users, replacing those of the same id. Ids must not repeat within one call.
+pub async fn upsert(
+    executor: impl PgExecutor<'_>,
+    generation: i32,
+    users: &[User],
+) -> sqlx::Result<()> {
+    if users.is_empty() {
+        return Ok(());
+    }
+    let schema = schema_name(NAME, generation);
+    sqlx::query(&format!(
+        "insert into {schema}.users ({COLUMNS})
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[],
+                              $6::jsonb[], $7::text[], $8::text[], $9::bigint[])
+         on conflict (id) do update set
+           email = excluded.email, name = excluded.name, phone = excluded.phone,
+           addresses = excluded.addresses,
+           notification_preferences = excluded.notification_preferences,
+           status = excluded.status, role = excluded.role, version = excluded.version"
+    ))
+    .bind(
+        users
+            .iter()
+            .map(|user| user.id.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        users
+            .iter()
+            .map(|user| user.email.as_deref())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        users
+            .iter()
+            .map(|user| user.name.as_deref())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        users
+            .iter()
+            .map(|user| user.phone.as_deref())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        users
+            .iter()
+            .map(|user| Json(&user.addresses))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        users
+            .iter()
+            .map(|user| Json(&user.notification_preferences))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        users
+            .iter()
+            .map(|user| user.status.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        users
+            .iter()
+            .map(|user| user.role.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind(users.iter().map(|user| user.version).collect::<Vec<_>>())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Loads the users of these ids, as far as they exist, by id.
+pub async fn load(
+    executor: impl PgExecutor<'_>,
+    generation: i32,
+    ids: &[String],
+) -> sqlx::Result<HashMap<String, User>> {
+    let schema = schema_name(NAME, generation);
+    let rows: Vec<User> = sqlx::query_as(&format!(
+        "select {COLUMNS} from {schema}.users where id = any($1)"
+    ))
+    .bind(ids)
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|user| (user.id.clone(), user))
+        .collect())
+}
+
+/// One user by id.
+pub async fn by_id(
+    executor: impl PgExecutor<'_>,
+    generation: i32,
+    id: &str,
+) -> sqlx::Result<Option<User>> {
+    let schema = schema_name(NAME, generation);
+    sqlx::query_as(&format!(
+        "select {COLUMNS} from {schema}.users where id = $1"
+    ))
+    .bind(id)
+    .fetch_optional(executor)
+    .await
+}
+
+/// A page of users by id (the order of their registration), those after the cursor: the last id
+/// of the page before.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    generation: i32,
+    after: Option<&str>,
+    limit: i64,
+) -> sqlx::Result<Vec<User>> {
+    let schema = schema_name(NAME, generation);
+    sqlx::query_as(&format!(
+        "select {COLUMNS} from {schema}.users where id > $1 order by id limit $2"
+    ))
+    .bind(after.unwrap_or(""))
+    .bind(limit)
+    .fetch_all(executor)
+    .await
+}
+
+/// Compares two generations by user id.
+pub async fn compare(
+    connection: &mut PgConnection,
+    live: i32,
+    rebuilt: i32,
+) -> sqlx::Result<Differences> {
+    differences::between(connection, NAME, "users", "id", live, rebuilt).await
+}
