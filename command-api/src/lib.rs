@@ -1,0 +1,132 @@
+//! Commands over HTTP: POST in, events out. Never reads a read model to decide.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`products`], [`inventory`], [`users`], [`sessions`] | what can be done, and how each refusal reads; for routes, seeding and the command line alike |
+//! | `routes` | a resource a file: router, bodies, handlers |
+//! | `execute` | from a request to a command's context, and from its outcome to an answer |
+//! | `member` | a member of a body, parsed into its value type |
+//! | [`password`], `credentials`, `refresh_tokens`, `attempts` | what logging in rests on; none of it is ever in the log |
+//! | [`problems`] | the codes that this API adds to the shared ones |
+
+mod attempts;
+mod credentials;
+mod execute;
+mod member;
+mod refresh_tokens;
+mod routes;
+
+pub mod inventory;
+pub mod password;
+pub mod problems;
+pub mod products;
+pub mod sessions;
+pub mod users;
+
+use std::sync::Arc;
+
+use axum::middleware::from_fn;
+use eventstore::EventStore;
+use http_server::Signer;
+use http_server::answer::CommandBody;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+pub use execute::derived_context;
+pub use password::{InvalidPassword, Password, Passwords};
+
+use attempts::Attempts;
+
+/// Where the routes of [`router`] are nested; what `Location` headers begin with.
+pub const API_PREFIX: &str = "/api/v1";
+
+/// A part of the business whose commands a process can host without the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Context {
+    /// Accounts and log-in.
+    Users,
+    /// The catalogue.
+    Products,
+    /// Stock.
+    Inventory,
+}
+
+impl Context {
+    /// All there are.
+    pub const ALL: &[Context] = &[Context::Users, Context::Products, Context::Inventory];
+}
+
+/// What the routes work with. Cheap to clone.
+#[derive(Clone)]
+pub struct CommandApi {
+    store: EventStore,
+    signer: Arc<Signer>,
+    passwords: Passwords,
+    attempts: Arc<Attempts>,
+    _background: Arc<DropGuard>,
+}
+
+impl CommandApi {
+    /// Commands go to `store`, tokens are signed by `signer`. Must be called inside a runtime: expired refresh tokens
+    /// are deleted in the background for as long as a clone of it lives.
+    #[must_use]
+    pub fn new(store: EventStore, signer: Signer) -> Self {
+        let background = CancellationToken::new();
+        let purge = refresh_tokens::purge_expired(store.pool().clone());
+        tokio::spawn(background.clone().run_until_cancelled_owned(purge));
+        Self {
+            store,
+            signer: Arc::new(signer),
+            passwords: Passwords::default(),
+            attempts: Arc::default(),
+            _background: Arc::new(background.drop_guard()),
+        }
+    }
+}
+
+/// What routes refer to without naming it in their own bodies.
+#[derive(OpenApi)]
+#[openapi(components(schemas(CommandBody)))]
+struct Shared;
+
+/// The commands of these contexts, to be nested under [`API_PREFIX`]. Each runs to its end even if its client goes away.
+#[must_use]
+pub fn router(api: CommandApi, contexts: &[Context]) -> OpenApiRouter {
+    routes(contexts)
+        .route_layer(from_fn(http_server::detach))
+        .with_state(api)
+}
+
+fn routes(contexts: &[Context]) -> OpenApiRouter<CommandApi> {
+    Context::ALL
+        .iter()
+        .filter(|context| contexts.contains(context))
+        .map(|context| match context {
+            Context::Users => routes::users::router().merge(routes::sessions::router()),
+            Context::Products => routes::products::router(),
+            Context::Inventory => routes::inventory::router(),
+        })
+        .fold(
+            OpenApiRouter::with_openapi(Shared::openapi()),
+            OpenApiRouter::merge,
+        )
+}
+
+/// What is documented of [`router`] with every context, without anything that could answer.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    routes(Context::ALL).into_openapi()
+}
+
+/// As [`document`], of [`well_known`].
+#[must_use]
+pub fn well_known_document() -> utoipa::openapi::OpenApi {
+    routes::sessions::well_known().into_openapi()
+}
+
+/// `/.well-known/jwks.json`, which stands at the root.
+#[must_use]
+pub fn well_known(api: CommandApi) -> OpenApiRouter {
+    routes::sessions::well_known().with_state(api)
+}

@@ -1,0 +1,59 @@
+//! The codes that this API adds to the shared ones.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use http_server::{Kind, Problem};
+
+macro_rules! kinds {
+    ($($name:ident $status:ident $code:literal $title:literal)*) => {
+        $(#[doc = concat!("`", $code, "`: ", $title)]
+        pub const $name: Kind = Kind::new(StatusCode::$status, $code, $title);)*
+        /// Every kind of this table.
+        pub const ALL: &[Kind] = &[$($name),*];
+    };
+}
+
+kinds! {
+    EMAIL_TAKEN           CONFLICT     "email-taken"           "the e-mail address belongs to another user"
+    USER_EXISTS           CONFLICT     "user-exists"           "the user is registered already"
+    USER_DEACTIVATED      CONFLICT     "user-deactivated"      "the user is deactivated"
+    INVALID_CREDENTIALS   UNAUTHORIZED "invalid-credentials"   "the credentials are wrong"
+    SKU_TAKEN             CONFLICT     "sku-taken"             "the SKU belongs to another product"
+    PRODUCT_EXISTS        CONFLICT     "product-exists"        "the product exists already"
+    PRODUCT_DISCONTINUED  CONFLICT     "product-discontinued"  "the product is discontinued"
+    INSUFFICIENT_STOCK    CONFLICT     "insufficient-stock"    "fewer pieces are there than asked for"
+    STOCK_NOT_RESERVED    CONFLICT     "stock-not-reserved"    "fewer pieces are reserved than asked for"
+    STOCK_LIMIT_EXCEEDED  CONFLICT     "stock-limit-exceeded"  "more pieces than a store can have"
+}
+
+/// 401 for a wrong log-in, told apart from a missing token by its code.
+pub(crate) fn invalid_credentials(detail: &str) -> Problem {
+    Problem::from(INVALID_CREDENTIALS)
+        .detail(detail)
+        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+/// A database that cannot be asked now is an overload; anything else is our failure.
+pub(crate) fn of_database(error: sqlx::Error) -> Problem {
+    match error {
+        sqlx::Error::PoolTimedOut => Problem::overloaded(),
+        error => Problem::internal(format!("the database did not answer: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_is_used_twice() {
+        let mut codes: Vec<_> = ALL
+            .iter()
+            .chain(Kind::SHARED)
+            .map(|kind| kind.code)
+            .collect();
+        let count = codes.len();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+    }
+}

@@ -1,0 +1,14 @@
+//! The API over a real PostgreSQL, a file a resource.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+mod app;
+
+mod document;
+mod idempotency;
+mod inventory;
+mod passwords;
+mod products;
+mod program;
+mod sessions;
+mod users;
