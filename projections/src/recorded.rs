@@ -1,0 +1,79 @@
+//! Events as projections take them: parsed, with their place in the log and in their stream.
+
+use std::error::Error;
+use std::fmt::Display;
+
+use cqrs_es::DomainEvent;
+use eventstore::{HandleError, RecordedEvent};
+
+/// A parsed event.
+pub(crate) struct Recorded<'a, E> {
+    pub(crate) position: i64,
+    /// Id of its stream.
+    pub(crate) id: &'a str,
+    /// Version of the stream after it.
+    pub(crate) version: i64,
+    pub(crate) event: E,
+}
+
+impl<'a, E> Recorded<'a, E> {
+    pub(crate) fn map<F>(self, to: impl FnOnce(E) -> F) -> Recorded<'a, F> {
+        Recorded {
+            position: self.position,
+            id: self.id,
+            version: self.version,
+            event: to(self.event),
+        }
+    }
+}
+
+/// Parses an event of a type that is read. One that this program cannot read parks its stream.
+pub(crate) fn read<E: DomainEvent>(
+    recorded: &RecordedEvent,
+) -> Result<Recorded<'_, E>, HandleError> {
+    let event: E = recorded
+        .decode()
+        .map_err(|error| poison(recorded.position, one_line(&error)))?;
+    let known = event.event_version();
+    if major(&known) != major(&recorded.event_version) {
+        let found = &recorded.event_version;
+        return Err(poison(
+            recorded.position,
+            format!(
+                "{} has version {found}, this program reads {known}",
+                recorded.event_type
+            ),
+        ));
+    }
+    Ok(Recorded {
+        position: recorded.position,
+        id: &recorded.aggregate_id,
+        version: recorded.sequence,
+        event,
+    })
+}
+
+/// The event at this position can never be handled as the program is.
+pub(crate) fn poison(position: i64, error: impl Display) -> HandleError {
+    HandleError::Poison {
+        position,
+        error: error.to_string(),
+    }
+}
+
+/// Versions are semantic: within a major one, older programs read newer events.
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or(version)
+}
+
+/// Of an error and its causes, one line.
+pub(crate) fn one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}

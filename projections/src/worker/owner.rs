@@ -1,0 +1,296 @@
+//! What the holder of a read model's lease may do: make, open, compare and drop generations, and change the rows
+//! that say which one answers. Every such change names the lease's epoch in its transaction.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use eventstore::{Checkpoint, EventStore, FeedSource, Lease};
+use read_models::generations::Registration;
+use read_models::search::{self, SearchReader};
+use read_models::{Differences, checkpoints, generations, products, stock, users};
+use sqlx::PgTransaction;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Worker;
+use crate::generation::{Generation, Index, OpenError, Tables, to_rest};
+use crate::model::ReadModel;
+use crate::products::Products;
+use crate::stock::StockLevels;
+use crate::users::Users;
+
+/// Longest wait for readers of a generation that is to be dropped.
+const DROP_WAIT_MILLIS_MAX: u32 = 10_000;
+
+/// One holding of a read model's lease.
+pub(crate) struct Owner {
+    pub(crate) store: EventStore,
+    pub(crate) source: FeedSource,
+    pub(crate) model: ReadModel,
+    pub(crate) consumer: String,
+    pub(crate) data_directory: PathBuf,
+    pub(crate) lease: Lease,
+    /// Cancelled when the program ends, and when the lease is lost: all writing has to stop.
+    pub(crate) stop: CancellationToken,
+    /// The live generation's position.
+    pub(crate) position: Arc<watch::Sender<i64>>,
+    reader: Option<SearchReader>,
+    _stop_watching: DropGuard,
+}
+
+impl Owner {
+    pub(crate) fn new(worker: &Worker, lease: Lease, shutdown: &CancellationToken) -> Self {
+        let stop = shutdown.child_token();
+        let lost = lease.lost().clone();
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = lost.cancelled() => stopped.cancel(),
+                () = stopped.cancelled() => {}
+            }
+        });
+        Self {
+            store: worker.store.clone(),
+            source: worker.source.clone(),
+            model: worker.model,
+            consumer: worker.consumer.clone(),
+            data_directory: worker.data_directory.clone(),
+            lease,
+            _stop_watching: stop.clone().drop_guard(),
+            stop,
+            position: Arc::clone(&worker.position),
+            reader: worker.reader.clone(),
+        }
+    }
+
+    /// The name under which a rebuild parks what it cannot handle, until it takes the live one's place.
+    pub(crate) fn rebuild_consumer(&self) -> String {
+        format!("{}#rebuild", self.consumer)
+    }
+
+    /// A transaction that can only commit while nobody else has taken the lease. To be short: meanwhile the
+    /// lease cannot be renewed.
+    pub(crate) async fn transaction(&self) -> anyhow::Result<PgTransaction<'static>> {
+        let mut transaction = self.store.pool().begin().await?;
+        let mine: Option<i64> =
+            sqlx::query_scalar("select epoch from leases where name = $1 and epoch = $2 for share")
+                .bind(self.lease.name())
+                .bind(self.lease.epoch())
+                .fetch_optional(&mut *transaction)
+                .await?;
+        if mine.is_none() {
+            self.stop.cancel();
+        }
+        self.check()?;
+        Ok(transaction)
+    }
+
+    /// Fails once the lease is not held any more, or the program ends.
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.stop.is_cancelled(),
+            "the lease {} is lost",
+            self.lease.name()
+        );
+        Ok(())
+    }
+
+    /// Records why the model stopped, and says so.
+    pub(crate) async fn fail(&self, failure: &str) {
+        let failure = failure.replace('\n', " ");
+        tracing::error!(projection = self.consumer, failure, "read model stopped");
+        if let Err(error) = self.set_failure(Some(&failure)).await {
+            tracing::debug!(projection = self.consumer, %error, "failure not recorded");
+        }
+    }
+
+    pub(crate) async fn set_failure(&self, failure: Option<&str>) -> anyhow::Result<()> {
+        let mut transaction = self.transaction().await?;
+        generations::set_failure(&mut *transaction, &self.consumer, failure).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// The row that says which generation answers.
+    pub(crate) async fn registration(&self) -> anyhow::Result<Registration> {
+        let registration = generations::read(self.store.pool(), &self.consumer).await?;
+        registration.with_context(|| format!("projection {} is not registered", self.consumer))
+    }
+
+    /// Makes a generation, empty, in place of whatever was left under its number.
+    pub(crate) async fn create(&self, number: i32) -> anyhow::Result<Box<dyn Generation>> {
+        self.drop_generation(number).await?;
+        let mut transaction = self.transaction().await?;
+        let connection = &mut *transaction;
+        match self.model {
+            ReadModel::Products => products::create_generation(connection, number).await?,
+            ReadModel::Stock => stock::create_generation(connection, number).await?,
+            ReadModel::Users => users::create_generation(connection, number).await?,
+            ReadModel::Search => {}
+        }
+        checkpoints::create(&mut *transaction, &self.consumer, number).await?;
+        sqlx::query("delete from dead_letters where consumer = $1")
+            .bind(self.rebuild_consumer())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        if self.model == ReadModel::Search {
+            let directory = search::path(&self.data_directory, number, self.lease.epoch());
+            let index = Index::create(directory, number, self.reader.clone()).await?;
+            return Ok(Box::new(index));
+        }
+        Ok(self.open(number).await?)
+    }
+
+    /// Opens a generation where it was left.
+    pub(crate) async fn open(&self, number: i32) -> Result<Box<dyn Generation>, OpenError> {
+        let (store, consumer) = (&self.store, &self.consumer);
+        Ok(match self.model {
+            ReadModel::Products => {
+                Box::new(Tables::<Products>::open(store, consumer, number).await?)
+            }
+            ReadModel::Stock => {
+                Box::new(Tables::<StockLevels>::open(store, consumer, number).await?)
+            }
+            ReadModel::Users => Box::new(Tables::<Users>::open(store, consumer, number).await?),
+            ReadModel::Search => Box::new(self.open_index(number).await?),
+        })
+    }
+
+    /// An index is taken over from the owner before, who may not know yet that it is one no more, into a
+    /// directory of this epoch.
+    async fn open_index(&self, number: i32) -> Result<Index, OpenError> {
+        let (data_directory, epoch) = (self.data_directory.clone(), self.lease.epoch());
+        let taken = spawn_blocking(move || {
+            let epochs = search::epochs(&data_directory, number).with_context(|| {
+                format!("cannot list the epochs of {}", data_directory.display())
+            })?;
+            let from = epochs.into_iter().rfind(|it| *it <= epoch);
+            search::take_over(&data_directory, number, from, epoch).map_err(|error| {
+                if error.needs_rebuild() {
+                    OpenError::Damaged(error.to_string())
+                } else {
+                    OpenError::Other(error.into())
+                }
+            })
+        })
+        .await;
+        let directory = taken.map_err(anyhow::Error::from)??;
+        Index::open(directory, number, self.reader.clone()).await
+    }
+
+    /// Removes a generation that no row names any more.
+    pub(crate) async fn drop_generation(&self, number: i32) -> anyhow::Result<()> {
+        self.check()?;
+        // Not in a transaction that holds the lease's row: it may have to wait for readers.
+        let mut transaction = self.store.pool().begin().await?;
+        sqlx::query(&format!("set local lock_timeout = {DROP_WAIT_MILLIS_MAX}"))
+            .execute(&mut *transaction)
+            .await?;
+        let connection = &mut *transaction;
+        match self.model {
+            ReadModel::Products => products::drop_generation(connection, number).await?,
+            ReadModel::Stock => stock::drop_generation(connection, number).await?,
+            ReadModel::Users => users::drop_generation(connection, number).await?,
+            ReadModel::Search => {
+                let data_directory = self.data_directory.clone();
+                spawn_blocking(move || search::remove_generation(&data_directory, number))
+                    .await??;
+            }
+        }
+        checkpoints::delete(&mut *transaction, &self.consumer, number).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Removes what earlier switches left: readers have had the time between two rebuilds to move on.
+    pub(crate) async fn drop_unregistered(&self) -> anyhow::Result<()> {
+        let pool = self.store.pool();
+        let registered = self.registration().await?.generations();
+        let mut found: Vec<i32> =
+            sqlx::query_scalar("select generation from checkpoints where consumer = $1")
+                .bind(&self.consumer)
+                .fetch_all(pool)
+                .await?;
+        if self.model == ReadModel::Search {
+            found.extend(search::generations(&self.data_directory)?);
+        }
+        found.sort_unstable();
+        found.dedup();
+        for number in found {
+            if !registered.contains(&number) {
+                self.drop_generation(number).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What two generations at one position disagree about.
+    pub(crate) async fn compare(
+        &self,
+        live: &dyn Generation,
+        rebuilt: &dyn Generation,
+    ) -> anyhow::Result<Differences> {
+        if let (Some(live), Some(rebuilt)) = (live.snapshot(), rebuilt.snapshot()) {
+            return Ok(spawn_blocking(move || search::compare(&live, &rebuilt)).await??);
+        }
+        let (live, rebuilt) = (live.number(), rebuilt.number());
+        let mut transaction = self.store.pool().begin().await?;
+        // It reads both generations whole.
+        sqlx::query("set local statement_timeout = 0")
+            .execute(&mut *transaction)
+            .await?;
+        let connection = &mut *transaction;
+        Ok(match self.model {
+            ReadModel::Products => products::compare(connection, live, rebuilt).await?,
+            ReadModel::Stock => stock::compare(connection, live, rebuilt).await?,
+            ReadModel::Users => users::compare(connection, live, rebuilt).await?,
+            ReadModel::Search => anyhow::bail!("an index is compared by its snapshots"),
+        })
+    }
+
+    /// Tells readers of an index, in the transaction of a switch, where it is now.
+    pub(crate) async fn locate(
+        &self,
+        transaction: &mut PgTransaction<'_>,
+        live: i32,
+    ) -> sqlx::Result<()> {
+        if self.model != ReadModel::Search {
+            return Ok(());
+        }
+        sqlx::query("update leases set location = $3 where name = $1 and epoch = $2")
+            .bind(self.lease.name())
+            .bind(self.lease.epoch())
+            .bind(search::location(live, self.lease.epoch()))
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Shows operators where an index stands: its checkpoint is in its last commit. Tables need no copy.
+    pub(crate) async fn mirror(&self, positions: &[(i32, Checkpoint)]) -> sqlx::Result<()> {
+        if self.model == ReadModel::Search {
+            for (number, checkpoint) in positions {
+                let checkpoint = to_rest(checkpoint);
+                let pool = self.store.pool();
+                checkpoints::publish(pool, &self.consumer, *number, &checkpoint).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directories of owners before, of these generations.
+    pub(crate) async fn remove_older_epochs(&self, numbers: Vec<i32>) -> anyhow::Result<()> {
+        if self.model != ReadModel::Search {
+            return Ok(());
+        }
+        let (data_directory, epoch) = (self.data_directory.clone(), self.lease.epoch());
+        spawn_blocking(move || {
+            numbers
+                .into_iter()
+                .try_for_each(|number| search::remove_epochs_before(&data_directory, number, epoch))
+        })
+        .await??;
+        Ok(())
+    }
+}
