@@ -1,0 +1,55 @@
+//! The operators' API: what is in the log, how those that follow it do, and what they are asked to
+//! do. Everything needs role `admin`.
+//!
+//! Nothing is carried out here: a replay, a pause or a retry is a row, and whoever holds the lease
+//! takes it up. [`events`] is also what the command line reads the log with.
+
+pub mod events;
+pub mod problems;
+mod routes;
+
+use std::sync::Arc;
+
+use eventstore::EventStore;
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Where the routes of [`AdminApi::router`] are nested; what `Location` headers begin with.
+const API_PREFIX: &str = "/api/v1";
+
+/// Clients that may follow the log at a time: each holds a page of events in memory.
+const TAILS_MAX: usize = 64;
+
+/// What the routes work with. Clones share everything.
+#[derive(Clone)]
+pub struct AdminApi {
+    store: EventStore,
+    tails: Arc<Semaphore>,
+}
+
+impl AdminApi {
+    /// An operators' API over the log and the tables beside it.
+    #[must_use]
+    pub fn new(store: EventStore) -> Self {
+        AdminApi {
+            store,
+            tails: Arc::new(Semaphore::new(TAILS_MAX)),
+        }
+    }
+
+    /// Every route, relative to `/api/v1`.
+    pub fn router(&self) -> OpenApiRouter {
+        routes::router().with_state(self.clone())
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.store.pool()
+    }
+}
+
+/// What is documented of [`AdminApi::router`], without anything that could answer.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    routes::router().into_openapi()
+}

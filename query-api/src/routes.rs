@@ -1,0 +1,25 @@
+//! The routes, one file a resource, each beginning with its `router()`.
+
+mod inventory;
+mod products;
+mod search;
+mod users;
+
+use http_server::Page;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::QueryApi;
+
+/// Every route, relative to `/api/v1`.
+pub(crate) fn router() -> OpenApiRouter<QueryApi> {
+    OpenApiRouter::new()
+        .merge(users::router())
+        .merge(products::router())
+        .merge(search::router())
+        .merge(inventory::router())
+}
+
+/// Rows to fetch for a page: one more than it shows tells whether there is a next one.
+fn rows_max(page: &Page) -> i64 {
+    i64::try_from(page.limit + 1).unwrap_or(i64::MAX)
+}

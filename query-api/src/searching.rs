@@ -1,0 +1,87 @@
+//! Searches beside the async threads, as many at a time as there are cores.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http_server::position::MAIN_LOG;
+use http_server::{MinPosition, Problem};
+use read_models::search::{SearchError, SearchReader, SearchRequest, SearchResponse};
+use tokio::sync::Semaphore;
+
+use crate::reading::unavailable;
+
+/// Searches that may wait for a core. One takes milliseconds; a longer queue would only make all
+/// of them late, so one more is refused at once.
+const WAITING_MAX: usize = 256;
+
+/// From a search's admission to its answer; the wait for a position is not in it.
+const DURATION: &str = "nakku_search_duration_seconds";
+
+pub(crate) fn describe_metrics() {
+    metrics::describe_histogram!(
+        DURATION,
+        metrics::Unit::Seconds,
+        "Time of a search, with its wait for a core and without that for a position"
+    );
+}
+
+/// The index and the cores that search it.
+#[derive(Clone)]
+pub(crate) struct Searches {
+    reader: SearchReader,
+    /// Running and waiting ones.
+    admitted: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+impl Searches {
+    pub(crate) fn new(reader: SearchReader) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Searches {
+            reader,
+            admitted: Arc::new(Semaphore::new(cores + WAITING_MAX)),
+            running: Arc::new(Semaphore::new(cores)),
+        }
+    }
+
+    pub(crate) fn reader(&self) -> &SearchReader {
+        &self.reader
+    }
+
+    /// Searches the newest commit, once it has come as far as the client wants.
+    pub(crate) async fn search(
+        &self,
+        request: SearchRequest,
+        wanted: &MinPosition,
+    ) -> Result<SearchResponse, Problem> {
+        let min_position = wanted.on(MAIN_LOG).unwrap_or(0);
+        let deadline = tokio::time::Instant::from_std(wanted.deadline);
+        let waited = self.reader.await_position(min_position, deadline).await;
+        let snapshot = waited.map_err(|behind| unavailable(behind.into()))?;
+        let admitted = self
+            .admitted
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Problem::overloaded())?;
+        let began = Instant::now();
+        let running = self.running.clone().acquire_owned().await;
+        let running = running.expect("the semaphore is never closed");
+        // A client that goes away frees no core: the permits stay with the work.
+        let search = tokio::task::spawn_blocking(move || {
+            let _permits = (admitted, running);
+            snapshot.search(&request)
+        });
+        let answer = search.await.map_err(Problem::internal)?;
+        metrics::histogram!(DURATION).record(began.elapsed());
+        answer.map_err(refused)
+    }
+}
+
+fn refused(error: SearchError) -> Problem {
+    match error {
+        SearchError::Invalid(invalid) => Problem::bad_request(invalid.to_string()),
+        SearchError::Unavailable(error) => unavailable(error),
+        SearchError::Index(error) => Problem::internal(format!("search index: {error}")),
+        SearchError::Document(error) => Problem::internal(format!("stored document: {error}")),
+    }
+}
