@@ -1,0 +1,231 @@
+//! The command line: roles and verbs. Settings are flags too; they are added from the list in `config`.
+
+mod arguments;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+pub use arguments::StreamId;
+
+use crate::config::{self, Flags, Scope};
+
+/// Event-sourced CQRS backend for quick commerce: one program, every role.
+///
+/// `nakku up` runs everything in one process with what it needs embedded. Each setting is a flag, an environment variable
+/// and a member of the configuration file.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nakku",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// The configuration file, YAML; `nakku config --default` prints one
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings", help = CONFIG_HELP)]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const CONFIG_HELP: &str =
+    "The configuration file, YAML; `nakku config --default` prints one [env: NAKKU_CONFIG]";
+
+/// A role, which runs until it is told to end, or a verb.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run all roles in one process, with a private PostgreSQL unless DATABASE_URL is set
+    ///
+    /// Migrates, and creates missing topics where KAFKA_BROKERS is set. The first start seeds the demo catalogue, stock for
+    /// one store and an administrator, whose password is printed once. Prints `ready http://HOST:PORT` when everything
+    /// answers. Ends cleanly on SIGINT and SIGTERM.
+    Up,
+    /// Role: commands, POST and PUT (port 8081)
+    CommandApi,
+    /// Role: queries, GET (port 8082)
+    QueryApi,
+    /// Role: publishes the log to Kafka (health and metrics on port 8083)
+    Relay(Relay),
+    /// Role: keeps read models up to date (health and metrics on port 8084)
+    Project(Project),
+    /// Role: the operators' API (port 8086)
+    AdminApi,
+    /// Create the schema, or bring it to this version
+    Migrate,
+    /// Create the Kafka topics that are missing
+    Topics,
+    /// Make an administrator; a random password is printed once unless NAKKU_ADMIN_PASSWORD is set
+    CreateAdmin(CreateAdmin),
+    /// Rebuild read models from the log beside the live ones, compare, and switch
+    Replay(Replay),
+    /// The state of each read model
+    Projections(Listing),
+    /// The state of the relay: what of the log is published
+    Outbox(Listing),
+    /// Events that a consumer could not handle, and those that wait behind them
+    DeadLetters(DeadLetters),
+    /// Read the log
+    Events(Events),
+    /// Check the log (no holes, versions contiguous) and every read model against a rebuild; exit 1 on differences
+    Verify(Listing),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print the configuration in force, with the origin of each value and secrets masked
+    Config(PrintConfig),
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// For programs: one JSON value a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Listing {
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Relay {
+    /// Publish again from this position of the log; for emptied topics
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
+    pub from: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Project {
+    /// The read models to keep; all of them without a name
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CreateAdmin {
+    #[arg(value_name = "EMAIL")]
+    pub email: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The read models to rebuild
+    #[arg(
+        value_name = "NAME",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub names: Vec<String>,
+    /// Rebuild every read model
+    #[arg(long)]
+    pub all: bool,
+    /// Rebuild and compare, but do not switch
+    #[arg(long)]
+    pub compare_only: bool,
+    /// Do not switch where the rebuilt one differs; exit 1
+    #[arg(long)]
+    pub require_equal: bool,
+    /// Switch back to the generation before
+    #[arg(long, conflicts_with_all = ["compare_only", "require_equal"])]
+    pub rollback: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct DeadLetters {
+    /// What to do; lists them without a word
+    #[command(subcommand)]
+    pub action: Option<DeadLettersAction>,
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersAction {
+    /// List them (the default)
+    List,
+    /// Show one, with its event and error
+    Show { id: Uuid },
+    /// Handle it again, then what waits behind it, in order
+    Retry { id: Uuid },
+    /// Skip it for good, in later replays too
+    Discard {
+        id: Uuid,
+        /// Why; recorded with who
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only those of one stream, as product/0198c0de-…
+    #[arg(long, value_name = "TYPE/ID")]
+    pub stream: Option<StreamId>,
+    /// Only those of one event type, as product.created
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: Option<String>,
+    /// Only those that one request caused, directly or through others
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// Begin at this position
+    #[arg(long, value_name = "POSITION", default_value_t = 1, value_parser = clap::value_parser!(i64).range(0..))]
+    pub from: i64,
+    /// Go on with new events until told to end
+    #[arg(long)]
+    pub follow: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct PrintConfig {
+    /// Print the commented file of defaults instead
+    #[arg(long)]
+    pub default: bool,
+}
+
+/// Parses a command line, the program's name first.
+///
+/// # Errors
+/// Clap's, to be printed by its `exit`: usage errors (exit 2), and what `--help` and `--version` print (exit 0).
+pub fn parse<I, T>(arguments: I) -> Result<(Cli, Flags), clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let matches = command().try_get_matches_from(arguments)?;
+    let flags = matches
+        .subcommand()
+        .map(|(_, matches)| config::flags_of(matches))
+        .unwrap_or_default();
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok((cli, flags))
+}
+
+/// The whole command line: what is declared here, and the flags of the settings.
+fn command() -> clap::Command {
+    Cli::command()
+        .args(config::flag_arguments(Scope::Every))
+        .mut_subcommands(|subcommand| {
+            let scopes: &[Scope] = match subcommand.get_name() {
+                "up" => &[Scope::Up],
+                "command-api" => &[Scope::Role, Scope::CommandApi],
+                "query-api" | "relay" | "project" | "admin-api" => &[Scope::Role],
+                _ => &[],
+            };
+            scopes.iter().fold(subcommand, |subcommand, scope| {
+                subcommand.args(config::flag_arguments(*scope))
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests;

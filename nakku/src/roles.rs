@@ -1,0 +1,20 @@
+//! The roles: each alone with a port of its own, or all of them in one process.
+
+mod admin_api;
+pub mod alone;
+mod checks;
+mod command_api;
+mod documented;
+mod part;
+mod phase;
+mod project;
+mod query_api;
+mod ready;
+mod relay;
+mod serving;
+pub mod up;
+mod workers;
+
+pub(crate) use documented::describe;
+pub(crate) use part::holder;
+pub(crate) use project::models;

@@ -1,0 +1,92 @@
+//! One role in a process of its own.
+
+use http_server::Server;
+
+use super::part::{Part, Resources};
+use super::serving::Serving;
+use super::{admin_api, command_api, project, query_api, relay};
+use crate::config::Config;
+use crate::installation::Installation;
+use crate::shutdown;
+
+/// A role that runs alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    CommandApi,
+    QueryApi,
+    Relay {
+        /// Publish again what is after this position.
+        from: Option<i64>,
+    },
+    Project {
+        /// The read models; all where none is named.
+        names: Vec<String>,
+    },
+    AdminApi,
+}
+
+impl Role {
+    fn name(&self) -> &'static str {
+        match self {
+            Role::CommandApi => "command-api",
+            Role::QueryApi => "query-api",
+            Role::Relay { .. } => "relay",
+            Role::Project { .. } => "project",
+            Role::AdminApi => "admin-api",
+        }
+    }
+
+    /// Where it listens unless it is told otherwise.
+    fn port(&self) -> u16 {
+        match self {
+            Role::CommandApi => 8081,
+            Role::QueryApi => 8082,
+            Role::Relay { .. } => 8083,
+            Role::Project { .. } => 8084,
+            Role::AdminApi => 8086,
+        }
+    }
+
+    async fn part(&self, resources: &Resources) -> anyhow::Result<Part> {
+        match self {
+            Role::CommandApi => command_api::part(resources, &resources.config.contexts).await,
+            Role::QueryApi => Ok(query_api::part(resources)?.0),
+            Role::Relay { from } => relay::part_alone(resources, *from).await,
+            Role::Project { names } => project::part(resources, names, None).await,
+            Role::AdminApi => admin_api::part(resources).await,
+        }
+    }
+}
+
+/// Runs a role until it is asked to end.
+///
+/// # Errors
+/// One line: the port is taken, the database or its schema or the keys file is not as it must be, or the role's work cannot
+/// go on.
+pub async fn run(role: Role, config: Config) -> anyhow::Result<()> {
+    let shutdown = shutdown::on_signals()?;
+    let server = Server::bind(config.listen_or(role.port())).await?;
+    let Some(installation) = shutdown
+        .run_until_cancelled(Installation::open(&config))
+        .await
+    else {
+        return Ok(());
+    };
+    let Installation { database, keys } = installation?;
+    let resources = Resources::new(config, database.pool().clone(), keys);
+    let result = match role.part(&resources).await {
+        Ok(part) => {
+            let serving = Serving {
+                role: role.name(),
+                server,
+                resources,
+                shutdown,
+            };
+            let nothing = std::future::ready(Ok(()));
+            serving.run(part, nothing, |_| Vec::new()).await
+        }
+        Err(error) => Err(error),
+    };
+    let closed = database.close().await;
+    result.and(closed)
+}

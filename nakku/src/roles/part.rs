@@ -1,0 +1,103 @@
+//! What a role is made of, and what it is made from.
+
+use std::sync::Arc;
+
+use eventstore::{EventStore, FeedSource, KafkaSettings};
+use http_server::health::Check;
+use http_server::token::PublicKey;
+use http_server::{Signer, Verifier};
+use sqlx::PgPool;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::workers::Worker;
+use crate::config::Config;
+use crate::installation;
+use crate::keys_file::KeysFile;
+use crate::topics;
+
+/// A role's share of a process.
+#[derive(Default)]
+pub(super) struct Part {
+    /// Its routes, in full.
+    pub(super) routes: OpenApiRouter,
+    /// What it depends on, beside what every role does.
+    pub(super) checks: Vec<Check>,
+    /// What it does in the background.
+    pub(super) workers: Vec<Worker>,
+}
+
+impl Part {
+    /// Two roles in one process.
+    pub(super) fn and(mut self, other: Part) -> Part {
+        self.checks.extend(other.checks);
+        self.workers.extend(other.workers);
+        Part {
+            routes: self.routes.merge(other.routes),
+            ..self
+        }
+    }
+}
+
+/// What the roles of a process share. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Resources {
+    pub(super) config: Arc<Config>,
+    pub(super) pool: PgPool,
+    pub(super) keys: Arc<KeysFile>,
+    pub(super) kafka: Option<KafkaSettings>,
+    pub(super) feed: FeedSource,
+    /// Names this process in leases.
+    pub(super) holder: String,
+    /// Asks the work in the background to end.
+    pub(super) stop: CancellationToken,
+    store: Arc<OnceCell<EventStore>>,
+}
+
+impl Resources {
+    pub(super) fn new(config: Config, pool: PgPool, keys: KeysFile) -> Resources {
+        Resources {
+            kafka: topics::kafka_settings(&config),
+            feed: topics::feed_source(&config),
+            config: Arc::new(config),
+            pool,
+            keys: Arc::new(keys),
+            holder: holder(),
+            stop: CancellationToken::new(),
+            store: Arc::default(),
+        }
+    }
+
+    /// The log, opened once a process: appends then wake whoever follows it here at once.
+    pub(super) async fn store(&self) -> anyhow::Result<EventStore> {
+        let open = || installation::open_store(&self.config, &self.pool, &self.keys);
+        self.store.get_or_try_init(open).await.cloned()
+    }
+
+    /// The log, if a role has opened it.
+    pub(super) fn opened_store(&self) -> Option<&EventStore> {
+        self.store.get()
+    }
+
+    pub(super) fn signer(&self) -> anyhow::Result<Signer> {
+        let key = &self.keys.signing;
+        Ok(Signer::new(key.kid.clone(), &key.pkcs8)?)
+    }
+
+    pub(super) fn verifier(&self) -> Verifier {
+        let key = &self.keys.signing;
+        Verifier::new([PublicKey {
+            kid: key.kid.clone(),
+            bytes: key.public,
+        }])
+    }
+}
+
+/// Machine and process: what an operator looks for when a lease is held.
+pub(crate) fn holder() -> String {
+    let host = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "localhost".to_owned());
+    format!("{host}/{}", std::process::id())
+}

@@ -1,0 +1,11 @@
+//! The binary from outside: its story end to end, its failures, and what keeps the workspace tidy.
+
+mod api;
+mod command_line;
+mod failures;
+mod openapi;
+mod private_postgres;
+mod process;
+mod story_embedded;
+mod story_roles;
+mod tidy;

@@ -1,0 +1,230 @@
+//! The real binary as a child process, with bounds on everything and nothing left behind.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use testing::until;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Two busy cores, an unoptimised binary, and a cluster to be made: far more than it takes.
+pub const START_MAX: Duration = Duration::from_secs(120);
+/// A drain, a checkpoint of PostgreSQL.
+pub const STOP_MAX: Duration = Duration::from_secs(60);
+/// A verb, with a private server to be started.
+pub const VERB_MAX: Duration = Duration::from_secs(120);
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nakku");
+
+/// Settings of a test; nothing else of the environment reaches the program.
+#[derive(Clone, Default)]
+pub struct Settings(Vec<(String, OsString)>);
+
+impl Settings {
+    pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Settings {
+        self.0.push((name.to_owned(), value.into()));
+        self
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(line.split_whitespace());
+        command.env_clear();
+        for inherited in ["PATH", "HOME", "LLVM_PROFILE_FILE"] {
+            if let Some(value) = std::env::var_os(inherited) {
+                command.env(inherited, value);
+            }
+        }
+        command
+            .envs(self.0.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts a role.
+    pub fn start(&self, line: &str) -> Nakku {
+        let mut child = self.command(line).spawn().unwrap();
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Nakku {
+            line: line.to_owned(),
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Runs a verb to its end.
+    pub async fn run(&self, line: &str) -> Output {
+        match timeout(VERB_MAX, self.command(line).output()).await {
+            Ok(output) => output.unwrap(),
+            Err(_) => panic!("`nakku {line}` did not end within {VERB_MAX:?}"),
+        }
+    }
+
+    /// Runs a verb that must succeed; its standard output.
+    pub async fn succeed(&self, line: &str) -> String {
+        let output = self.run(line).await;
+        assert!(
+            output.status.success(),
+            "`nakku {line}` ended with {}\n--- stdout\n{}\n--- stderr\n{}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The lines that a process has written so far.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn of(stream: impl AsyncRead + Unpin + Send + 'static) -> Lines {
+        let lines = Lines::default();
+        let kept = lines.clone();
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                kept.0.lock().unwrap().push(line);
+            }
+        });
+        lines
+    }
+
+    fn find(&self, prefix: &str) -> Option<String> {
+        let lines = self.0.lock().unwrap();
+        let line = lines.iter().find(|line| line.starts_with(prefix));
+        line.map(|line| line[prefix.len()..].trim().to_owned())
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
+
+/// A running program; killed when dropped, and what it said is shown where the test fails.
+pub struct Nakku {
+    line: String,
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Nakku {
+    /// The address in its `ready` line.
+    pub async fn ready(&mut self) -> String {
+        self.said("ready ").await
+    }
+
+    /// The rest of a line of standard output that begins so; waits for it.
+    pub async fn said(&mut self, prefix: &str) -> String {
+        let what = format!("`nakku {}` says `{prefix}…`", self.line);
+        let (stdout, child) = (self.stdout.clone(), &mut self.child);
+        until(&what, START_MAX, async || {
+            if let Some(status) = child.try_wait().unwrap() {
+                // What it wrote last may still be on its way.
+                tokio::task::yield_now().await;
+                assert!(
+                    stdout.find(prefix).is_some(),
+                    "it ended with {status} before {what}"
+                );
+            }
+            stdout.find(prefix).is_some()
+        })
+        .await;
+        self.stdout.find(prefix).unwrap()
+    }
+
+    /// Whether it has said a line that begins so.
+    pub fn has_said(&self, prefix: &str) -> bool {
+        self.stdout.find(prefix).is_some()
+    }
+
+    /// Sends a signal and waits for the end.
+    pub async fn end(&mut self, signal: Signal) -> ExitStatus {
+        let pid = self.child.id().expect("it runs");
+        kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+        match timeout(STOP_MAX, self.child.wait()).await {
+            Ok(status) => status.unwrap(),
+            Err(_) => panic!("`nakku {}` did not end within {STOP_MAX:?}", self.line),
+        }
+    }
+
+    /// Ends it in order, which must be with 0.
+    pub async fn stop(&mut self, signal: Signal) {
+        let status = self.end(signal).await;
+        assert!(status.success(), "`nakku {}` ended with {status}", self.line);
+    }
+}
+
+impl Drop for Nakku {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "--- `nakku {}`: stdout\n{}\n--- stderr\n{}\n---",
+                self.line,
+                self.stdout.all(),
+                self.stderr.all()
+            );
+        }
+    }
+}
+
+/// A data directory, and the private server in it, both gone at the end of the test.
+pub struct DataDirectory(TempDir);
+
+impl DataDirectory {
+    /// Open to the server's user, where root runs the tests.
+    pub fn new() -> DataDirectory {
+        let directory = tempfile::Builder::new()
+            .prefix("nakku-story-")
+            .permissions(std::fs::Permissions::from_mode(0o755))
+            .tempdir_in("/tmp")
+            .unwrap();
+        DataDirectory(directory)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The process of the private server, while there is one.
+    pub fn server(&self) -> Option<Pid> {
+        let file = std::fs::read_to_string(self.pid_file()).ok()?;
+        let pid = Pid::from_raw(file.lines().next()?.trim().parse().ok()?);
+        kill(pid, None).is_ok().then_some(pid)
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.path().join("postgres/data/postmaster.pid")
+    }
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        // An immediate shutdown: the data goes with it.
+        let Some(pid) = self.server() else { return };
+        let _ = kill(pid, Signal::SIGQUIT);
+        let end = std::time::Instant::now() + STOP_MAX;
+        while kill(pid, None).is_ok() && std::time::Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
