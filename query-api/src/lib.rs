@@ -1,7 +1,7 @@
 //! Queries: GET only, answered from the read models, never from the log.
 //!
-//! One file a resource under [`routes`]. Every query honours `Nakku-Min-Position` and says in
-//! `Nakku-Position` how far the read model that answered had come ([`reading`]).
+//! One file a resource under `routes`. Every query honours `Nakku-Min-Position` and says in
+//! `Nakku-Position` how far the read model that answered had come (`reading`).
 
 mod answer;
 mod reading;

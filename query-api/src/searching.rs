@@ -6,7 +6,7 @@ use std::time::Instant;
 use http_server::position::MAIN_LOG;
 use http_server::{MinPosition, Problem};
 use read_models::search::{SearchError, SearchReader, SearchRequest, SearchResponse};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::reading::unavailable;
 
@@ -58,11 +58,7 @@ impl Searches {
         let deadline = tokio::time::Instant::from_std(wanted.deadline);
         let waited = self.reader.await_position(min_position, deadline).await;
         let snapshot = waited.map_err(|behind| unavailable(behind.into()))?;
-        let admitted = self
-            .admitted
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Problem::overloaded())?;
+        let admitted = self.admit()?;
         let began = Instant::now();
         let running = self.running.clone().acquire_owned().await;
         let running = running.expect("the semaphore is never closed");
@@ -75,6 +71,11 @@ impl Searches {
         metrics::histogram!(DURATION).record(began.elapsed());
         answer.map_err(refused)
     }
+
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let admitted = self.admitted.clone().try_acquire_owned();
+        admitted.map_err(|_| Problem::overloaded())
+    }
 }
 
 fn refused(error: SearchError) -> Problem {
@@ -83,5 +84,28 @@ fn refused(error: SearchError) -> Problem {
         SearchError::Unavailable(error) => unavailable(error),
         SearchError::Index(error) => Problem::internal(format!("search index: {error}")),
         SearchError::Document(error) => Problem::internal(format!("stored document: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_server::Kind;
+
+    use super::*;
+
+    #[test]
+    fn one_search_more_than_may_wait_is_refused_at_once() {
+        let searches = Searches::new(SearchReader::new());
+        let mut admitted = Vec::new();
+        let refused = loop {
+            match searches.admit() {
+                Ok(permit) => admitted.push(permit),
+                Err(problem) => break problem,
+            }
+        };
+        assert_eq!(refused.kind(), Kind::OVERLOADED);
+        assert!(admitted.len() > WAITING_MAX);
+        admitted.pop();
+        assert!(searches.admit().is_ok());
     }
 }

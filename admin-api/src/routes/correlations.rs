@@ -1,5 +1,10 @@
 //! `admin/correlations`: from a command to its effects.
 
+#![expect(
+    unused_qualifications,
+    reason = "what utoipa writes for a handler that takes a `Query`"
+)]
+
 use std::collections::HashMap;
 
 use axum::extract::State;

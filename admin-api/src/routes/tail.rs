@@ -1,5 +1,10 @@
 //! `admin/events/tail`: the log as it grows (server-sent events).
 
+#![expect(
+    unused_qualifications,
+    reason = "what utoipa writes for a handler that takes a `Query`"
+)]
+
 use std::time::Duration;
 
 use axum::extract::State;
