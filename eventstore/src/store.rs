@@ -3,6 +3,7 @@
 mod housekeeping;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::committer::{Claim, Committer, Decision, InFlight, Registry, Reply, Re
 use crate::event::{COLUMNS, RecordedEvent, Upcasters};
 use crate::log;
 use crate::sealing::{Keys, Sealer};
-use crate::state::StateCache;
+use crate::state::{StateCache, panic_message};
 use crate::stream::{ErasedState, StreamReference, StreamSet};
 
 /// Commands that may wait for the committer. One more is refused at once: a longer queue would only make
@@ -210,18 +211,28 @@ impl EventStore {
         let events = PostgresEventRepository::new(self.inner.pool.clone())
             .get_events::<A>(id)
             .await?;
-        let mut folded: Option<(A, i64)> = None;
-        for event in events {
-            let sequence = i64::try_from(event.sequence)?;
-            if version.is_some_and(|version| sequence > version) {
-                break;
+        let fold = || -> anyhow::Result<Option<(A, i64)>> {
+            let mut folded: Option<(A, i64)> = None;
+            for event in events {
+                let sequence = i64::try_from(event.sequence)?;
+                if version.is_some_and(|version| sequence > version) {
+                    break;
+                }
+                let event = self.inner.upcasters.upcast_serialized(event);
+                let (mut aggregate, _) = folded.unwrap_or_default();
+                aggregate.apply(serde_json::from_value(event.payload)?);
+                folded = Some((aggregate, sequence));
             }
-            let event = self.inner.upcasters.upcast_serialized(event);
-            let (mut aggregate, _) = folded.unwrap_or_default();
-            aggregate.apply(serde_json::from_value(event.payload)?);
-            folded = Some((aggregate, sequence));
-        }
-        Ok(folded)
+            Ok(folded)
+        };
+        // An impossible history makes `apply` panic: an error of this stream, not of the caller's task.
+        catch_unwind(AssertUnwindSafe(fold)).map_err(|panic| {
+            let stream = format!("{}/{id}", A::TYPE);
+            anyhow::anyhow!(
+                "the history of {stream} cannot be folded: {}",
+                panic_message(&*panic)
+            )
+        })?
     }
 
     /// Up to `limit` events of a stream after a version, in order, as stored.

@@ -101,7 +101,11 @@ pub async fn demo_catalogue(store: &EventStore) -> anyhow::Result<()> {
     let Some(seeding) = Seeding::needed(store).await? else {
         return Ok(());
     };
-    tracing::info!(products = seeding.catalogue.len(), store = STORE, "seeding the demo catalogue");
+    tracing::info!(
+        products = seeding.catalogue.len(),
+        store = STORE,
+        "seeding the demo catalogue"
+    );
     seeding.run().await
 }
 
@@ -136,8 +140,18 @@ impl<'a> Seeding<'a> {
         let last = stocked.pop();
 
         self.create(first, "begin").await?;
-        at_once(others.iter().map(|product| self.create(product, &product.sku))).await?;
-        at_once(stocked.into_iter().map(|product| self.receive(product, &product.sku))).await?;
+        at_once(
+            others
+                .iter()
+                .map(|product| self.create(product, &product.sku)),
+        )
+        .await?;
+        at_once(
+            stocked
+                .into_iter()
+                .map(|product| self.receive(product, &product.sku)),
+        )
+        .await?;
         match last {
             Some(last) => self.receive(last, "end").await,
             None => Ok(()),
@@ -167,7 +181,11 @@ impl<'a> Seeding<'a> {
 
     /// Whether the marked command is in the log.
     async fn has_happened(&self, marker: &str) -> anyhow::Result<bool> {
-        let name = if marker == "begin" { "create" } else { "receive" };
+        let name = if marker == "begin" {
+            "create"
+        } else {
+            "receive"
+        };
         let Some(command) = self.context(name, marker).command else {
             return Ok(false);
         };
@@ -228,9 +246,9 @@ fn new_product(product: &SeedProduct) -> anyhow::Result<NewProduct> {
 fn quantity(sku: &str) -> u32 {
     const OFFSET: u32 = 0x811c_9dc5;
     const PRIME: u32 = 0x0100_0193;
-    let digest = sku
-        .bytes()
-        .fold(OFFSET, |digest, byte| (digest ^ u32::from(byte)).wrapping_mul(PRIME));
+    let digest = sku.bytes().fold(OFFSET, |digest, byte| {
+        (digest ^ u32::from(byte)).wrapping_mul(PRIME)
+    });
     match digest % 100 {
         0..=3 => 0,
         4..=11 => 1 + digest / 100 % 9,

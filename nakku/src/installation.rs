@@ -82,11 +82,12 @@ pub async fn open_store(
 /// Only a log that no keys file was used with yet gets a new one: beside any other, sealed fields would stay unreadable.
 async fn keys(config: &Config, pool: &PgPool) -> anyhow::Result<KeysFile> {
     let path = &config.keys_file;
-    let is_new: bool = sqlx::query_scalar("select keys_fingerprint is null from log where name = $1")
-        .bind(eventstore::LOG)
-        .fetch_one(pool)
-        .await
-        .context("the log's row cannot be read")?;
+    let is_new: bool =
+        sqlx::query_scalar("select keys_fingerprint is null from log where name = $1")
+            .bind(eventstore::LOG)
+            .fetch_one(pool)
+            .await
+            .context("the log's row cannot be read")?;
     if is_new {
         return KeysFile::load_or_create(path);
     }

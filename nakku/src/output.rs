@@ -48,6 +48,13 @@ pub fn line(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Prints a line of a role. One that nobody reads any more is no reason to end.
+pub fn announce(text: &str) {
+    if let Err(error) = line(text) {
+        tracing::debug!(%error, "nobody reads standard output");
+    }
+}
+
 /// An absent value in a table.
 pub fn or_dash(value: Option<&str>) -> String {
     value.unwrap_or("-").to_owned()

@@ -129,7 +129,6 @@ impl KafkaFeed {
     }
 
     fn disconnect(&mut self, error: &(dyn std::error::Error + 'static)) {
-        eprintln!("disconnect {error:?}");
         tracing::warn!(
             group = self.group,
             error,
@@ -206,21 +205,11 @@ impl KafkaFeed {
             None => 0,
         };
         self.order.skip_to(last);
-        self.gap.read(Instant::now(), page.len(), until);
-        if let Connection::Up(link) = &self.connection {
-            eprintln!(
-                "{:?} fill after {after} last {last} lowest {:?} {}",
-                Instant::now(),
-                self.order.lowest_ahead(),
-                link.debug()
-            );
-        } else {
-            eprintln!("fill {after} not up");
-        }
+        self.gap.filled(Instant::now(), after, page.len(), until);
         tracing::debug!(group = self.group, after, last, "read from the log");
         metrics::counter!("nakku_feed_events_from_log_total", "group" => self.group.clone())
             .increment(page.len().try_into().unwrap_or(u64::MAX));
-        if connected && self.gap.is_hopeless() {
+        if connected && self.gap.is_trouble(Instant::now()) {
             let until = Instant::now();
             self.connection = Connection::Down { until };
         }
@@ -283,7 +272,6 @@ impl Feed for KafkaFeed {
             let drained = self.drain();
             let events = self.order.take(limit);
             if !events.is_empty() {
-                self.gap.closed();
                 return Ok(self.hand_out(events));
             }
             self.look_around().await?;

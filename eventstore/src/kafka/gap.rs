@@ -16,9 +16,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const STREAK_MAX: Duration = Duration::from_secs(5);
 const HALVINGS_MAX: u32 = 6;
 
-/// After so many reads from the log without anything from Kafka the connection is made anew: partitions may
-/// have been added, or the client may be stuck.
-const READS_MAX: u32 = 10;
+/// Gaps that follow each other for so long have the connection made anew: partitions may have been added, or
+/// the client may be stuck.
+const TROUBLE_MAX: Duration = Duration::from_secs(30);
 
 /// What is known about positions that should have come.
 pub(super) struct Gap {
@@ -28,11 +28,10 @@ pub(super) struct Gap {
     until: i64,
     /// When the log's head is looked at next.
     look_at: Instant,
-    /// When the log was read last, and how many reads followed each other closely.
-    read_at: Option<Instant>,
+    /// When a gap was filled last, and how many followed each other closely since when.
+    filled_at: Option<Instant>,
     streak: u32,
-    /// Reads since Kafka last brought the next position.
-    reads: u32,
+    streak_began: Instant,
     /// Events that came from the log, of all.
     events: u64,
 }
@@ -43,9 +42,9 @@ impl Gap {
             due: None,
             until: 0,
             look_at: now + LOOK_INTERVAL,
-            read_at: None,
+            filled_at: None,
             streak: 0,
-            reads: 0,
+            streak_began: now,
             events: 0,
         }
     }
@@ -89,32 +88,32 @@ impl Gap {
         self.due.unwrap_or(self.look_at)
     }
 
-    /// So many events were read from the log; it goes on up to `until` without waiting again. Nothing read is
-    /// tried again after the usual patience.
-    pub(super) fn read(&mut self, now: Instant, events: usize, until: i64) {
-        self.streak = match self.read_at {
-            Some(at) if now - at < STREAK_MAX => HALVINGS_MAX.min(self.streak + 1),
-            _ => 0,
-        };
-        self.read_at = Some(now);
-        self.reads += 1;
+    /// So many events after `position` were read from the log; it goes on up to `until` without waiting again.
+    /// Nothing read is tried again after the usual patience.
+    pub(super) fn filled(&mut self, now: Instant, position: i64, events: usize, until: i64) {
+        // A long gap that is filled page by page is one.
+        if self.until <= position {
+            self.streak = match self.filled_at {
+                Some(at) if now - at < STREAK_MAX => HALVINGS_MAX.min(self.streak + 1),
+                _ => 0,
+            };
+            if self.streak == 0 {
+                self.streak_began = now;
+            }
+            self.filled_at = Some(now);
+        }
         self.until = until;
         self.due = (events == 0).then_some(now + OVERDUE);
         self.events += u64::try_from(events).unwrap_or(u64::MAX);
     }
 
-    /// Whether Kafka brings so little that its connection is made anew. Counts from the start again.
-    pub(super) fn is_hopeless(&mut self) -> bool {
-        let hopeless = self.reads >= READS_MAX;
-        if hopeless {
-            self.reads = 0;
+    /// Whether there have been gaps for so long that the connection is to be made anew.
+    pub(super) fn is_trouble(&mut self, now: Instant) -> bool {
+        let trouble = self.streak > 0 && now - self.streak_began >= TROUBLE_MAX;
+        if trouble {
+            self.streak_began = now;
         }
-        hopeless
-    }
-
-    /// Kafka brought the next position.
-    pub(super) fn closed(&mut self) {
-        self.reads = 0;
+        trouble
     }
 
     /// Events were handed out: nothing is owed as far as is known.
@@ -129,7 +128,7 @@ impl Gap {
     }
 
     fn streak(&self, now: Instant) -> u32 {
-        match self.read_at {
+        match self.filled_at {
             Some(at) if now - at < STREAK_MAX => self.streak,
             _ => 0,
         }
@@ -150,7 +149,7 @@ mod tests {
         assert!(gap.is_due(now, 0));
 
         for _ in 0..20 {
-            gap.read(now, 5, 0);
+            gap.filled(now, 0, 5, 0);
             gap.moved(now);
             gap.owed(now, true);
             assert!(!gap.is_due(now, 0));
@@ -163,6 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn only_gaps_that_go_on_and_on_are_trouble() {
+        let mut now = Instant::now();
+        let mut gap = Gap::none(now);
+        // One long gap, page by page.
+        for page in 0..100 {
+            gap.filled(now, page * 10, 10, 1_000);
+            now += STREAK_MAX;
+            assert!(!gap.is_trouble(now));
+        }
+        gap.filled(now, 1_000, 10, 0);
+        for _ in 0..29 {
+            now += Duration::from_secs(1);
+            gap.filled(now, 2_000, 10, 0);
+            assert!(!gap.is_trouble(now));
+        }
+        now += Duration::from_secs(1);
+        assert!(gap.is_trouble(now));
+        assert!(!gap.is_trouble(now), "once in a while");
+    }
+
+    #[test]
     fn what_the_log_lacks_too_is_not_asked_for_without_pause() {
         let mut now = Instant::now();
         let mut gap = Gap::none(now);
@@ -171,7 +191,7 @@ mod tests {
             gap.is_due(now, 0),
             "nothing to wait for without a connection"
         );
-        gap.read(now, 0, 0);
+        gap.filled(now, 0, 0, 0);
         gap.owed(now, false);
         gap.owed_now(now);
         assert!(!gap.is_due(now, 0));

@@ -99,25 +99,6 @@ impl Link {
         self.consumer.as_ref().expect("taken only when dropped")
     }
 
-    pub(super) fn debug(&self) -> String {
-        let mut v: Vec<String> = self
-            .partitions
-            .iter()
-            .flat_map(|(t, ps)| {
-                ps.iter().enumerate().map(move |(i, p)| {
-                    format!(
-                        "{}{i}:{}@{}{}",
-                        &t[t.len() - 14..t.len() - 10],
-                        p.position,
-                        p.next_offset,
-                        if p.paused { "P" } else { "" }
-                    )
-                })
-            })
-            .collect();
-        v.sort();
-        v.join(" ")
-    }
     pub(super) fn nonempty(&self) -> Arc<Notify> {
         Arc::clone(&self.nonempty)
     }
@@ -137,7 +118,6 @@ impl Link {
                 None => return Ok(true),
                 Some(Err(error)) if is_final(&error) => return Err(error),
                 Some(Err(error)) => {
-                    eprintln!("error {error:?}");
                     tracing::debug!(%error, "Kafka client error, it goes on by itself");
                 }
                 Some(Ok(message)) => take(&message, &mut self.partitions, order),

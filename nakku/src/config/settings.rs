@@ -233,7 +233,7 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "PASSWORD",
         "The password of a new administrator; without it a random one, printed once",
-        "10 to 1000 characters",
+        "10 to 200 characters",
     )
     .masked(Secrecy::Secret)
     .without_flag(),

@@ -176,7 +176,7 @@ fn bad_values_name_setting_value_origin_and_what_is_allowed() {
     );
     check_refused(
         &[("NAKKU_ADMIN_PASSWORD", "short")],
-        "bad configuration: admin_password is '***' (environment NAKKU_ADMIN_PASSWORD); allowed: 10 to 1000 characters",
+        "bad configuration: admin_password is '***' (environment NAKKU_ADMIN_PASSWORD); allowed: 10 to 200 characters",
     );
 }
 

@@ -10,10 +10,6 @@ use tracing_subscriber::EnvFilter;
 
 /// Kafka takes 249 characters for a topic's name; the longest of ours has 19.
 const TOPIC_PREFIX_LENGTH_MAX: usize = 100;
-/// As for every user's password.
-const PASSWORD_LENGTH: RangeInclusive<usize> = 10..=1000;
-/// RFC 5321's limit of a path.
-const EMAIL_LENGTH_MAX: usize = 254;
 
 /// A context whose commands command-api can host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,17 +126,15 @@ pub(super) fn contexts(text: &str) -> Option<Vec<Context>> {
     Some(contexts)
 }
 
-/// As rough as it has to be: the domain parses it again.
 pub(super) fn email(text: &str) -> Option<String> {
-    let (local, host) = text.split_once('@')?;
-    let is_plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    let is_email = is_plain && !local.is_empty() && !host.is_empty() && !host.contains('@');
-    (is_email && text.len() <= EMAIL_LENGTH_MAX).then(|| text.to_owned())
+    text.parse::<domain::Email>()
+        .is_ok()
+        .then(|| text.trim().to_owned())
 }
 
 pub(super) fn password(text: &str) -> Option<SecretString> {
-    PASSWORD_LENGTH
-        .contains(&text.chars().count())
+    text.parse::<command_api::Password>()
+        .is_ok()
         .then(|| SecretString::from(text))
 }
 

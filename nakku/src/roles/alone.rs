@@ -5,7 +5,7 @@ use http_server::Server;
 use super::part::{Part, Resources};
 use super::serving::Serving;
 use super::{admin_api, command_api, project, query_api, relay};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::installation::Installation;
 use crate::shutdown;
 
@@ -47,6 +47,17 @@ impl Role {
         }
     }
 
+    /// What can be said without starting anything.
+    fn check(&self, config: &Config) -> anyhow::Result<()> {
+        match self {
+            Role::Relay { .. } if config.kafka_brokers.is_none() => {
+                Err(ConfigError::Missing("kafka_brokers").into())
+            }
+            Role::Project { names } => project::models(names).map(|_| ()),
+            Role::CommandApi | Role::QueryApi | Role::Relay { .. } | Role::AdminApi => Ok(()),
+        }
+    }
+
     async fn part(&self, resources: &Resources) -> anyhow::Result<Part> {
         match self {
             Role::CommandApi => command_api::part(resources, &resources.config.contexts).await,
@@ -64,6 +75,7 @@ impl Role {
 /// One line: the port is taken, the database or its schema or the keys file is not as it must be, or the role's work cannot
 /// go on.
 pub async fn run(role: Role, config: Config) -> anyhow::Result<()> {
+    role.check(&config)?;
     let shutdown = shutdown::on_signals()?;
     let server = Server::bind(config.listen_or(role.port())).await?;
     let Some(installation) = shutdown

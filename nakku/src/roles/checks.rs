@@ -121,9 +121,10 @@ pub(super) fn readable(pool: PgPool, model: &'static str) -> Check {
 pub(super) fn searchable(search: SearchReader) -> Check {
     Check::new("read model search", move || {
         let answer = match (search.snapshot(), search.generation()) {
-            (Some(snapshot), Some(generation)) => {
-                Ok(format!("generation {generation} at {}", snapshot.position()))
-            }
+            (Some(snapshot), Some(generation)) => Ok(format!(
+                "generation {generation} at {}",
+                snapshot.position()
+            )),
             _ => Err("search is being built".to_owned()),
         };
         std::future::ready(answer)

@@ -24,6 +24,8 @@ pub(super) struct Part {
     pub(super) routes: OpenApiRouter,
     /// What it depends on, beside what every role does.
     pub(super) checks: Vec<Check>,
+    /// Whether it needs Kafka's brokers, where there are any.
+    pub(super) needs_kafka: bool,
     /// What it does in the background.
     pub(super) workers: Vec<Worker>,
 }
@@ -35,6 +37,7 @@ impl Part {
         self.workers.extend(other.workers);
         Part {
             routes: self.routes.merge(other.routes),
+            needs_kafka: self.needs_kafka || other.needs_kafka,
             ..self
         }
     }

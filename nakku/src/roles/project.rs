@@ -18,12 +18,7 @@ pub(super) async fn part(
 ) -> anyhow::Result<Part> {
     let store = resources.store().await?;
     let mut part = Part {
-        checks: resources
-            .kafka
-            .clone()
-            .map(checks::kafka)
-            .into_iter()
-            .collect(),
+        needs_kafka: true,
         ..Part::default()
     };
     for model in models(names)? {

@@ -11,7 +11,11 @@ use super::part::{Part, Resources};
 /// Ready once every read model answers: before that a load balancer would only collect 503s.
 pub(super) fn part(resources: &Resources) -> anyhow::Result<(Part, QueryApi)> {
     let pool = resources.pool.clone();
-    let api = QueryApi::open(pool.clone(), &resources.config.data_dir, resources.stop.clone())?;
+    let api = QueryApi::open(
+        pool.clone(),
+        &resources.config.data_dir,
+        resources.stop.clone(),
+    )?;
     let mut checks: Vec<_> = [products::NAME, stock::NAME, users::NAME]
         .into_iter()
         .map(|model| checks::readable(pool.clone(), model))

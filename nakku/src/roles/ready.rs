@@ -22,10 +22,7 @@ pub(super) async fn read_models_at(
     ] {
         table_at(pool, name, position).await?;
     }
-    while let Err(behind) = search
-        .await_position(position, Instant::now() + WAIT)
-        .await
-    {
+    while let Err(behind) = search.await_position(position, Instant::now() + WAIT).await {
         tracing::info!(%behind, "waiting for a read model");
     }
     Ok(())

@@ -17,11 +17,11 @@ pub(super) async fn part_alone(resources: &Resources, from: Option<i64>) -> anyh
     if let Some(position) = from {
         Relay::reset(&resources.pool, position).await?;
     }
-    let relay = relay(resources, kafka.clone()).await?;
+    let relay = relay(resources, kafka).await?;
     let worker = Worker::new("relay", async move |stop: CancellationToken| {
         Ok(relay.run(stop).await?)
     });
-    Ok(part(resources, kafka, worker))
+    Ok(part(resources, worker))
 }
 
 /// Beside other roles: the shop goes on selling when Kafka needs an operator, and says that it does.
@@ -29,15 +29,18 @@ pub(super) async fn part_beside(
     resources: &Resources,
     kafka: KafkaSettings,
 ) -> anyhow::Result<Part> {
-    let relay = relay(resources, kafka.clone()).await?;
+    let relay = relay(resources, kafka).await?;
     let worker = Worker::new("relay", async move |stop: CancellationToken| {
         if let Err(error) = relay.run(stop).await {
             let error = one_line(&error.into());
-            tracing::error!(error, "the relay has stopped, nothing is published any more");
+            tracing::error!(
+                error,
+                "the relay has stopped, nothing is published any more"
+            );
         }
         Ok(())
     });
-    Ok(part(resources, kafka, worker))
+    Ok(part(resources, worker))
 }
 
 async fn relay(resources: &Resources, kafka: KafkaSettings) -> anyhow::Result<Relay> {
@@ -45,9 +48,10 @@ async fn relay(resources: &Resources, kafka: KafkaSettings) -> anyhow::Result<Re
     Ok(Relay::new(store, kafka, resources.holder.clone()))
 }
 
-fn part(resources: &Resources, kafka: KafkaSettings, worker: Worker) -> Part {
+fn part(resources: &Resources, worker: Worker) -> Part {
     Part {
-        checks: vec![checks::kafka(kafka), checks::relay(resources.pool.clone())],
+        checks: vec![checks::relay(resources.pool.clone())],
+        needs_kafka: true,
         workers: vec![worker],
         ..Part::default()
     }

@@ -51,7 +51,7 @@ impl Serving {
             shutdown,
         } = self;
         let phase = Phase::default();
-        let dependencies = dependencies(&resources, part.checks);
+        let dependencies = dependencies(&resources, part.needs_kafka, part.checks);
         let router = router(role, &resources, &phase, part.routes, &dependencies);
         let url = url(server.local_addr());
 
@@ -63,9 +63,9 @@ impl Serving {
             until_ready(&dependencies).await;
             phase.run();
             for line in lines(&url) {
-                output::line(&line)?;
+                output::announce(&line);
             }
-            output::line(&format!("ready {url}"))?;
+            output::announce(&format!("ready {url}"));
             anyhow::Ok(())
         };
         let result = tokio::select! {
@@ -97,8 +97,10 @@ async fn failure(start: impl Future<Output = anyhow::Result<()>>) -> anyhow::Err
     }
 }
 
-fn dependencies(resources: &Resources, of_part: Vec<Check>) -> Vec<Check> {
+fn dependencies(resources: &Resources, needs_kafka: bool, of_part: Vec<Check>) -> Vec<Check> {
     let mut dependencies = vec![checks::postgres(resources.pool.clone())];
+    let kafka = resources.kafka.clone().filter(|_| needs_kafka);
+    dependencies.extend(kafka.map(checks::kafka));
     dependencies.extend(of_part);
     dependencies
 }
@@ -141,7 +143,11 @@ async fn until_ready(dependencies: &[Check]) {
         if said_at.elapsed() >= WAITING_SAID_EVERY {
             said_at = tokio::time::Instant::now();
             for check in readiness.checks.into_iter().filter(|check| !check.ok) {
-                tracing::warn!(dependency = check.name, reason = check.detail, "not ready yet");
+                tracing::warn!(
+                    dependency = check.name,
+                    reason = check.detail,
+                    "not ready yet"
+                );
             }
         }
         tokio::time::sleep(READY_INTERVAL).await;

@@ -71,7 +71,7 @@ async fn start(config: Config, database: &Database) -> anyhow::Result<Started> {
     }
     let store = resources.store().await?;
     if let Some(administrator) = first_start::administrator(&resources.config, &store).await? {
-        output::line(&administrator.to_string())?;
+        output::announce(&administrator.to_string());
     }
     let (query_part, query_api) = query_api::part(&resources)?;
     let search = query_api.search_reader().clone();

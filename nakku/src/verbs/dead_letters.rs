@@ -134,7 +134,9 @@ async fn settle(
 ) -> anyhow::Result<Ended> {
     let requests = Requests::new(config, pool, shutdown);
     let carried_out = requests
-        .carry_out(&letter.consumer, async || Ok(!is_to_be_tried(pool, letter).await?))
+        .carry_out(&letter.consumer, async || {
+            Ok(!is_to_be_tried(pool, letter).await?)
+        })
         .await;
     requests.close().await;
     carried_out?;
@@ -146,7 +148,9 @@ async fn settle(
         }
         Some((position, error)) => {
             let error = or_dash(error.as_deref());
-            output::line(&format!("{stream} is parked at position {position}: {error}"))?;
+            output::line(&format!(
+                "{stream} is parked at position {position}: {error}"
+            ))?;
             Ok(Ended::Badly)
         }
     }
@@ -165,10 +169,7 @@ async fn is_to_be_tried(pool: &PgPool, letter: &DeadLetter) -> sqlx::Result<bool
 }
 
 /// The first event of the stream that still waits, and why.
-async fn parked(
-    pool: &PgPool,
-    letter: &DeadLetter,
-) -> sqlx::Result<Option<(i64, Option<String>)>> {
+async fn parked(pool: &PgPool, letter: &DeadLetter) -> sqlx::Result<Option<(i64, Option<String>)>> {
     sqlx::query_as(
         "select position, error from dead_letters
          where consumer = $1 and stream_type = $2 and stream_id = $3 and state <> 'discarded'

@@ -75,7 +75,9 @@ fn line(event: &Event) -> String {
     format!(
         "{:>9}  {}  {:<22}  {}/{}@{}  {}",
         event.position,
-        event.recorded_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        event
+            .recorded_at
+            .to_rfc3339_opts(SecondsFormat::Millis, true),
         event.event_type,
         event.stream_type,
         event.stream_id,

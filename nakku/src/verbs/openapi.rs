@@ -19,7 +19,6 @@ pub fn document() -> OpenApi {
         command_api::document(),
         query_api::document(),
         admin_api::document(),
-
     ]
     .into_iter()
     .map(OpenApiRouter::<()>::with_openapi)

@@ -133,6 +133,8 @@ impl Answer {
     /// The SKUs of a search's hits.
     pub fn skus(&self) -> Vec<&str> {
         let hits = self.body["hits"].as_array().unwrap();
-        hits.iter().map(|hit| hit["sku"].as_str().unwrap()).collect()
+        hits.iter()
+            .map(|hit| hit["sku"].as_str().unwrap())
+            .collect()
     }
 }

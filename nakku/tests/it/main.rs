@@ -9,3 +9,4 @@ mod process;
 mod story_embedded;
 mod story_roles;
 mod tidy;
+mod verbs;

@@ -170,7 +170,11 @@ impl Nakku {
     /// Ends it in order, which must be with 0.
     pub async fn stop(&mut self, signal: Signal) {
         let status = self.end(signal).await;
-        assert!(status.success(), "`nakku {}` ended with {status}", self.line);
+        assert!(
+            status.success(),
+            "`nakku {}` ended with {status}",
+            self.line
+        );
     }
 }
 

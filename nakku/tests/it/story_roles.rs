@@ -126,8 +126,13 @@ async fn roles_in_processes_of_their_own_walk_the_story_over_kafka() {
     settings.succeed("migrate").await;
     let topics = settings.succeed("topics").await;
     assert_eq!(topics.lines().count(), 3, "{topics}");
-    assert!(topics.contains("product-events created, 3 partitions"), "{topics}");
-    settings.succeed(&format!("create-admin {ADMINISTRATOR}")).await;
+    assert!(
+        topics.contains("product-events created, 3 partitions"),
+        "{topics}"
+    );
+    settings
+        .succeed(&format!("create-admin {ADMINISTRATOR}"))
+        .await;
 
     let roles = Roles::start(&installation).await;
     each_has_health_and_metrics(&roles).await;
@@ -171,7 +176,10 @@ async fn command_then_search(roles: &Roles, admin: &Api) -> String {
     });
     let key = [("idempotency-key", "first-oolong")];
     let created = admin.post("/products", &key, &body).await.expect(201);
-    let min_position = [("nakku-min-position", created.position()), ("prefer", "wait=10")];
+    let min_position = [
+        ("nakku-min-position", created.position()),
+        ("prefer", "wait=10"),
+    ];
     let found = roles.query.1.get("/search?q=oolon", &min_position).await;
     assert_eq!(found.expect(200).skus(), ["TEA-OOLONG"]);
     created.body["id"].as_str().unwrap().to_owned()
@@ -278,4 +286,33 @@ async fn a_replay_disturbs_nobody(settings: &Settings, visitor: &Api) {
     }
     over.cancel();
     assert!(asking.await.unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_roles_in_one_process_follow_kafka_where_it_is_set() {
+    let installation = Installation::new().await;
+    let mut up = installation.settings.start("up --port 0 --no-seed");
+    let visitor = Api::new(&up.ready().await);
+    let health = visitor.get_root("/health/ready").await.expect(200);
+    let checks = health.body["checks"].to_string();
+    assert!(
+        checks.contains("kafka") && checks.contains("relay"),
+        "{checks}"
+    );
+
+    let admin = visitor.logged_in("admin@nakku.local", PASSWORD).await;
+    let body = json!({
+        "sku": "TEA-OOLONG", "name": "Night Train Oolong",
+        "price": {"amount_minor": 799, "currency": "EUR"},
+    });
+    let created = admin.post("/products", &[], &body).await.expect(201);
+    let min_position = [
+        ("nakku-min-position", created.position()),
+        ("prefer", "wait=10"),
+    ];
+    let found = visitor.get("/search?q=oolon", &min_position).await;
+    assert_eq!(found.expect(200).skus(), ["TEA-OOLONG"]);
+    let product = created.body["id"].as_str().unwrap();
+    everything_is_published(&installation, product).await;
+    up.stop(SIGTERM).await;
 }

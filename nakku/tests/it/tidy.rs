@@ -41,15 +41,7 @@ const MAP: &[(&str, &[&str])] = &[
 
 /// What does I/O.
 const IMPURE: [&str; 9] = [
-    "tokio",
-    "sqlx",
-    "axum",
-    "reqwest",
-    "hyper",
-    "rdkafka",
-    "tantivy",
-    "chrono",
-    "rand",
+    "tokio", "sqlx", "axum", "reqwest", "hyper", "rdkafka", "tantivy", "chrono", "rand",
 ];
 
 fn root() -> PathBuf {
@@ -89,7 +81,10 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path, ending));
-        } else if path.extension().is_some_and(|extension| extension == ending) {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == ending)
+        {
             found.push(path);
         }
     }
@@ -150,7 +145,10 @@ fn the_domain_does_no_io() {
 fn only_the_binary_reads_the_environment() {
     for (file, text) in sources() {
         let may = file.starts_with("nakku/") || file.starts_with("testing/");
-        assert!(may || !text.contains("env::var"), "{file} reads the environment");
+        assert!(
+            may || !text.contains("env::var"),
+            "{file} reads the environment"
+        );
     }
 }
 
@@ -191,7 +189,9 @@ fn every_aggregate_type_has_a_topic() {
         .iter()
         .map(|(aggregate_type, _)| *aggregate_type)
         .collect();
-    let types = domain::AGGREGATE_TYPES.iter().map(|aggregate| aggregate.name);
+    let types = domain::AGGREGATE_TYPES
+        .iter()
+        .map(|aggregate| aggregate.name);
     assert_eq!(topics, types.collect());
 }
 
@@ -226,7 +226,9 @@ fn exceptions_are_still_needed() {
     for (place, reason) in LONGER {
         assert!(!reason.is_empty());
         let (file, function) = place.split_once(' ').unwrap_or((place, ""));
-        let text = sources.get(file).unwrap_or_else(|| panic!("no file {file}"));
+        let text = sources
+            .get(file)
+            .unwrap_or_else(|| panic!("no file {file}"));
         let is_long = if function.is_empty() {
             text.lines().count() > FILE_LINES_MAX
         } else {
