@@ -96,6 +96,9 @@ pub struct RunnerOptions {
     pub batch_max: usize,
     /// Other consumers whose discarded events are skipped as well: a rebuild honours those of the live one.
     pub discards_of: Vec<String>,
+    /// The consumer's name in metrics, one of few: ids stay out of it. None reports no metrics, as for a
+    /// rebuild, whose numbers are not those of the consumer that it will replace.
+    pub metrics_name: Option<String>,
 }
 
 impl Default for RunnerOptions {
@@ -103,6 +106,7 @@ impl Default for RunnerOptions {
         Self {
             batch_max: BATCH_MAX,
             discards_of: Vec::new(),
+            metrics_name: None,
         }
     }
 }
@@ -142,7 +146,7 @@ impl<E: Into<RunError>> From<E> for Halt {
 }
 
 impl Runner {
-    /// `consumer` names it in dead letters and metrics.
+    /// `consumer` names it in dead letters; its name in metrics is an option.
     pub fn new(store: EventStore, consumer: impl Into<String>, options: RunnerOptions) -> Self {
         Self {
             store,
@@ -192,7 +196,7 @@ impl Runner {
     ) -> Result<(), RunError> {
         let measuring = lag::measure(
             self.store.pool().clone(),
-            self.consumer.clone(),
+            self.options.metrics_name.clone(),
             Arc::clone(&self.position),
         );
         let stepping = async {
@@ -242,7 +246,7 @@ impl Runner {
         if let Some(checkpoint) = self.checkpoint {
             return Ok(checkpoint);
         }
-        let mut backoff = Backoff::new(&self.consumer, stop);
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
         let checkpoint = loop {
             match handler.checkpoint().await {
                 Ok(checkpoint) => break checkpoint,
@@ -263,7 +267,7 @@ impl Runner {
         feed: &mut dyn Feed,
         stop: &CancellationToken,
     ) -> Result<Vec<RecordedEvent>, Halt> {
-        let mut backoff = Backoff::new(&self.consumer, stop);
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
         loop {
             let events = tokio::select! {
                 events = feed.next(self.options.batch_max) => events,
@@ -295,7 +299,7 @@ impl Runner {
         };
         let (mut batch, waiting) = self.parked.sort_out(events);
         self.park(&waiting, None, stop).await?;
-        let mut backoff = Backoff::new(&self.consumer, stop);
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
         loop {
             match handler.handle(&batch, &upto).await {
                 Ok(()) => break,
@@ -343,7 +347,7 @@ impl Runner {
             })
             .collect();
         let pool = self.store.pool();
-        let mut backoff = Backoff::new(&self.consumer, stop);
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
         while let Err(error) = dead_letters::park(pool, &self.consumer, &letters).await {
             backoff.pause("parking events", &error).await?;
         }
@@ -357,9 +361,11 @@ impl Runner {
     }
 
     fn report_parked(&self) {
+        let Some(name) = &self.options.metrics_name else {
+            return;
+        };
         let streams = u32::try_from(self.parked.len()).unwrap_or(u32::MAX);
-        metrics::gauge!("nakku_dead_letters", "consumer" => self.consumer.clone())
-            .set(f64::from(streams));
+        metrics::gauge!("nakku_dead_letters", "consumer" => name.clone()).set(f64::from(streams));
     }
 }
 

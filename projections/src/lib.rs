@@ -4,9 +4,8 @@
 //! every model has decided about it. Around them:
 //!
 //! - [`Worker`] holds a model's lease and keeps its generations at the head of the log.
-//! - [`replay`] asks for rebuilds and rollbacks, and tells how they go. A rebuild makes generation n+1 beside n
-//!   from the log, compares the two at one position, and switches by one row.
-//! - [`status`] is the state of every model, for operators.
+//! - A rebuild, asked for by [`read_models::replays`], makes generation n+1 beside n from the log, compares the
+//!   two at one position, and switches by one row. [`replay`] waits until it is finished.
 //! - [`verify`] checks the log's invariants, and every model against a rebuild.
 //!
 //! A generation's rows and its checkpoint commit together, and rows know the version of the stream they show:
@@ -23,7 +22,6 @@ mod recorded;
 pub mod replay;
 mod rows;
 mod search;
-pub mod status;
 mod stock;
 mod users;
 pub mod verify;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use eventstore::{EventStore, FeedSource};
 use read_models::generations::{self, Registration};
+use read_models::replays::{self, Kind, Replay, Request, RequestError, State};
 use read_models::{Difference, Differences};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::model::ReadModel;
-use crate::replay::{self, Kind, Replay, RequestError, State};
+use crate::replay;
 use crate::worker::Worker;
 
 /// Who asks for the comparisons.
@@ -112,16 +113,20 @@ async fn request_comparison(
     name: &str,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Uuid> {
-    let kind = Kind::Replay {
+    let request = Request {
+        id: Uuid::now_v7(),
+        projection: name,
+        kind: Kind::Replay,
         compare_only: true,
         require_equal: false,
+        requested_by: REQUESTED_BY,
     };
     loop {
-        match replay::request(store.pool(), name, kind, REQUESTED_BY).await {
-            Err(RequestError::UnderWay { .. }) if !shutdown.is_cancelled() => {
+        match replays::request(store.pool(), &request).await {
+            Err(RequestError::InProgress { .. }) if !shutdown.is_cancelled() => {
                 tokio::time::sleep(UNDER_WAY_POLL).await;
             }
-            requested => return Ok(requested?),
+            requested => return Ok(requested?.replay.id),
         }
     }
 }

@@ -27,6 +27,10 @@ pub use positions::{Behind, Live, Unavailable};
 /// The log that the read models follow.
 pub const LOG: &str = "main";
 
+/// Follows a read model's registered name in `dead_letters` for streams that a generation under
+/// construction has parked: they are not the live one's until it takes that one's place.
+pub const REBUILD_SUFFIX: &str = "#rebuild";
+
 /// The read models by name. The search index is registered per data directory, as
 /// `search@<directory id>`.
 pub const NAMES: [&str; 4] = [products::NAME, stock::NAME, users::NAME, search::NAME];

@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-use crate::LOG;
-
-/// A generation that is being built parks streams under the read model's name and this.
-const REBUILD_SUFFIX: &str = "#rebuild";
+use crate::{LOG, REBUILD_SUFFIX};
 
 /// What a generation is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -94,8 +94,9 @@ impl Pages {
             }
             if head > self.checkpoint.position {
                 let page = self.read(limit).await?;
+                let page = self.accept(page, limit)?;
                 if !page.is_empty() {
-                    return self.accept(page, limit);
+                    return Ok(page);
                 }
             }
             match timeout_at(deadline, self.head.changed()).await {
@@ -132,7 +133,7 @@ impl Pages {
         self.ahead = None;
         let page = match ahead {
             Some(page) => page,
-            None => log::read_after(&self.pool, after, page_limit(limit)).await,
+            None => read(&self.pool, after, limit).await,
         };
         page.map_err(|error| {
             self.unverified = true;
@@ -140,37 +141,49 @@ impl Pages {
         })
     }
 
+    /// Checks that the page follows what was handed out last, and goes on after it.
     fn accept(
         &mut self,
-        page: Vec<RecordedEvent>,
+        mut page: Vec<RecordedEvent>,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, FeedError> {
-        let expected = self.checkpoint.position + 1;
-        for (position, event) in (expected..).zip(&page) {
+        let Checkpoint { position, event_id } = self.checkpoint;
+        if position > 0 {
+            let overlap = page.first().map(|event| event.event_id);
+            if overlap.is_none() || overlap != event_id {
+                return Err(FeedError::Rewound { position });
+            }
+            page.remove(0);
+        }
+        for (position, event) in (position + 1..).zip(&page) {
             if event.position != position {
                 return Err(FeedError::Hole { position });
             }
         }
-        if let Some(last) = page.last() {
-            self.checkpoint = Checkpoint {
-                position: last.position,
-                event_id: Some(last.event_id),
-            };
-        }
+        let Some(last) = page.last() else {
+            return Ok(page);
+        };
+        self.checkpoint = Checkpoint {
+            position: last.position,
+            event_id: Some(last.event_id),
+        };
         if page.len() == limit {
-            let (pool, after) = (self.pool.clone(), self.checkpoint.position);
+            let (pool, after) = (self.pool.clone(), last.position);
             self.ahead = Some(Ahead {
                 after,
                 limit,
-                page: tokio::spawn(async move {
-                    log::read_after(&pool, after, page_limit(limit)).await
-                }),
+                page: tokio::spawn(async move { read(&pool, after, limit).await }),
             });
         }
         Ok(page)
     }
 }
 
-fn page_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
+/// A page and, before it, the event at `after`: it tells whether the log is still the same one.
+async fn read(pool: &PgPool, after: i64, limit: usize) -> sqlx::Result<Vec<RecordedEvent>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX - 1);
+    match after {
+        0 => log::read_after(pool, 0, limit).await,
+        after => log::read_after(pool, after - 1, limit + 1).await,
+    }
 }

@@ -207,7 +207,7 @@ impl KafkaFeed {
         self.order.skip_to(last);
         self.gap.filled(Instant::now(), after, page.len(), until);
         tracing::debug!(group = self.group, after, last, "read from the log");
-        metrics::counter!("nakku_feed_events_from_log_total", "group" => self.group.clone())
+        metrics::counter!("nakku_feed_events_from_log_total")
             .increment(page.len().try_into().unwrap_or(u64::MAX));
         if connected && self.gap.is_trouble(Instant::now()) {
             let until = Instant::now();

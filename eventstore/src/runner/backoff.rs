@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
-use super::{Halt, one_line};
+use super::{Halt, RunnerOptions, one_line};
 
 /// From the first to the longest, doubled in between: quick enough for a lost connection, slow enough not to
 /// burden what is down.
@@ -16,15 +16,21 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Attempts at one thing: without end, each after a longer wait, visible.
 pub(super) struct Backoff<'a> {
     consumer: &'a str,
+    options: &'a RunnerOptions,
     stop: &'a CancellationToken,
     waits: ExponentialBackoff,
     attempts: u32,
 }
 
 impl<'a> Backoff<'a> {
-    pub(super) fn new(consumer: &'a str, stop: &'a CancellationToken) -> Self {
+    pub(super) fn new(
+        consumer: &'a str,
+        options: &'a RunnerOptions,
+        stop: &'a CancellationToken,
+    ) -> Self {
         Self {
             consumer,
+            options,
             stop,
             waits: ExponentialBuilder::default()
                 .with_min_delay(WAIT_MIN)
@@ -52,8 +58,10 @@ impl<'a> Backoff<'a> {
             error = one_line(error),
             "{what} failed, trying again"
         );
-        metrics::counter!("nakku_consumer_retries_total", "consumer" => self.consumer.to_owned())
-            .increment(1);
+        if let Some(name) = &self.options.metrics_name {
+            metrics::counter!("nakku_consumer_retries_total", "consumer" => name.clone())
+                .increment(1);
+        }
         let wait = self.waits.next().unwrap_or(WAIT_MAX);
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),

@@ -10,16 +10,19 @@ use tokio::time::MissedTickBehavior;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps the metrics up to date for as long as it is polled.
-pub(super) async fn measure(pool: PgPool, consumer: String, position: Arc<AtomicI64>) {
+/// Keeps the metrics up to date for as long as it is polled; without a name there are none. Never returns.
+pub(super) async fn measure(pool: PgPool, name: Option<String>, position: Arc<AtomicI64>) {
+    let Some(name) = name else {
+        return std::future::pending().await;
+    };
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let position = position.load(Ordering::Relaxed);
         match lag(&pool, position).await {
-            Ok((events, seconds)) => record(&consumer, position, events, seconds),
-            Err(error) => tracing::debug!(consumer, %error, "lag not measured"),
+            Ok((events, seconds)) => record(&name, position, events, seconds),
+            Err(error) => tracing::debug!(projection = name, %error, "lag not measured"),
         }
     }
 }
@@ -39,8 +42,8 @@ async fn lag(pool: &PgPool, position: i64) -> sqlx::Result<(i64, f64)> {
 
 // Positions are far below 2^53: exact as floats.
 #[expect(clippy::cast_precision_loss)]
-fn record(consumer: &str, position: i64, events: i64, seconds: f64) {
-    let label = [("projection", consumer.to_owned())];
+fn record(name: &str, position: i64, events: i64, seconds: f64) {
+    let label = [("projection", name.to_owned())];
     metrics::gauge!("nakku_projection_position", &label).set(position as f64);
     metrics::gauge!("nakku_projection_lag_events", &label).set(events as f64);
     metrics::gauge!("nakku_projection_lag_seconds", &label).set(seconds);

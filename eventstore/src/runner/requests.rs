@@ -40,7 +40,7 @@ impl Runner {
         let consumers: Vec<&str> = std::iter::once(self.consumer.as_str())
             .chain(self.options.discards_of.iter().map(String::as_str))
             .collect();
-        let mut backoff = Backoff::new(&self.consumer, stop);
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
         let (streams, discarded) = loop {
             let loaded = async {
                 let streams = dead_letters::streams(pool, &self.consumer).await?;
@@ -81,10 +81,9 @@ impl Runner {
                 self.parked.release(&stream);
                 return Ok(());
             }
-            let (handled, failure) =
-                offer(handler, &self.consumer, page, &checkpoint, stop).await?;
+            let (handled, failure) = self.offer(handler, page, &checkpoint, stop).await?;
             let positions: Vec<i64> = handled.iter().map(|event| event.position).collect();
-            let mut backoff = Backoff::new(&self.consumer, stop);
+            let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
             let pool = self.store.pool();
             while let Err(error) = dead_letters::handled(pool, &self.consumer, &positions).await {
                 backoff.pause("removing dead letters", &error).await?;
@@ -107,7 +106,7 @@ impl Runner {
         stop: &CancellationToken,
     ) -> Result<Vec<RecordedEvent>, Halt> {
         let pool = self.store.pool();
-        let mut backoff = Backoff::new(&self.consumer, stop);
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
         loop {
             let read = async {
                 let consumer = &self.consumer;
@@ -123,36 +122,36 @@ impl Runner {
             }
         }
     }
+
+    /// Hands a page over, and where one of it fails, what is before that one.
+    async fn offer(
+        &self,
+        handler: &mut dyn Handler,
+        mut page: Vec<RecordedEvent>,
+        checkpoint: &Checkpoint,
+        stop: &CancellationToken,
+    ) -> Result<(Vec<RecordedEvent>, Failure), Halt> {
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
+        let mut failure = None;
+        while !page.is_empty() {
+            match handler.handle(&page, checkpoint).await {
+                Ok(()) => break,
+                Err(HandleError::Fenced(reason)) => return Err(RunError::Fenced(reason).into()),
+                Err(HandleError::Poison { position, error }) if holds(&page, position) => {
+                    page.retain(|event| event.position < position);
+                    failure = Some((position, error));
+                }
+                Err(error @ (HandleError::Transient(_) | HandleError::Poison { .. })) => {
+                    backoff.pause("retrying a parked stream", &error).await?;
+                }
+            }
+        }
+        Ok((page, failure))
+    }
 }
 
 /// Where a page broke off: the position that failed, and why.
 type Failure = Option<(i64, String)>;
-
-/// Hands a page over, and where one of it fails, what is before that one.
-async fn offer(
-    handler: &mut dyn Handler,
-    consumer: &str,
-    mut page: Vec<RecordedEvent>,
-    checkpoint: &Checkpoint,
-    stop: &CancellationToken,
-) -> Result<(Vec<RecordedEvent>, Failure), Halt> {
-    let mut backoff = Backoff::new(consumer, stop);
-    let mut failure = None;
-    while !page.is_empty() {
-        match handler.handle(&page, checkpoint).await {
-            Ok(()) => break,
-            Err(HandleError::Fenced(reason)) => return Err(RunError::Fenced(reason).into()),
-            Err(HandleError::Poison { position, error }) if holds(&page, position) => {
-                page.retain(|event| event.position < position);
-                failure = Some((position, error));
-            }
-            Err(error @ (HandleError::Transient(_) | HandleError::Poison { .. })) => {
-                backoff.pause("retrying a parked stream", &error).await?;
-            }
-        }
-    }
-    Ok((page, failure))
-}
 
 /// The events at these positions, as stored, in order.
 async fn read_at(pool: &PgPool, positions: &[i64]) -> sqlx::Result<Vec<RecordedEvent>> {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use cqrs_es::persist::{EventUpcaster, SemanticVersionEventUpcaster};
 use eventstore::{
-    CommandContext, EventStore, Feed, FeedError, FeedSource, KafkaFeed, KafkaSettings, Options,
-    RecordedEvent, Topics, ensure_topics,
+    Checkpoint, CommandContext, EventStore, Feed, FeedError, FeedSource, KafkaFeed, KafkaSettings,
+    Options, RecordedEvent, Topics, ensure_topics,
 };
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use crate::publishing::{LONG, RunningRelay, deposits, settings, topics, until_published};
 use crate::support::{KEYS, at_once, claim, deposit, deposit_in, open};
-use eventstore::Checkpoint;
 
 /// A log, and a way to follow it.
 struct Followed {
@@ -195,6 +194,29 @@ async fn a_rewound_log_is_noticed(kafka: bool) {
     }
 }
 
+#[tokio::test]
+async fn a_log_that_is_rewound_under_a_feed_is_noticed() {
+    let database = testing::database().await;
+    let store = open(&database.pool).await;
+    let mut feed = FeedSource::Store
+        .open(&store, "test", Checkpoint::START)
+        .await
+        .unwrap();
+    deposits(&store, "a", 5).await;
+    read_to(&mut *feed, 0, 5, 10).await;
+    // Positions 4 and 5 are used again, for other events.
+    sqlx::query("update events set event_id = gen_random_uuid() where position > 3")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    deposits(&store, "b", 1).await;
+    let error = feed.next(10).await.unwrap_err();
+    assert!(
+        matches!(error, FeedError::Rewound { position: 5 }),
+        "{error}"
+    );
+}
+
 async fn events_of_old_versions_come_in_the_present_shape(kafka: bool) {
     let database = testing::database().await;
     let doubled: Box<dyn EventUpcaster> = Box::new(SemanticVersionEventUpcaster::new(
@@ -302,7 +324,7 @@ async fn what_kafka_lacks_comes_from_the_log() {
         ..settings
     };
     let mut feed = open_over(&half, &store).await;
-    let events = read_to(&mut *feed, 0, 40, 5).await;
+    let events = read_to(&mut *feed, 0, 40, 10).await;
     assert_eq!(events, store.read_after(0, 100).await.unwrap());
 }
 

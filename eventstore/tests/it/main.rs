@@ -9,5 +9,4 @@ mod leases;
 mod publishing;
 mod relay;
 mod runner;
-mod speed;
 mod support;

@@ -133,7 +133,7 @@ fn percent_encoded(path: &Path) -> String {
     for byte in path.as_os_str().as_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-                encoded.push(char::from(*byte))
+                encoded.push(char::from(*byte));
             }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }

@@ -12,6 +12,9 @@ use sqlx::PgPool;
 /// How long an answer of the brokers counts: asking them costs a connection each time.
 const KAFKA_ANSWER_AGE_MAX: Duration = Duration::from_secs(5);
 
+/// When the brokers were asked, and what they said.
+type Answer = (Instant, Result<String, String>);
+
 /// The database answers.
 pub(super) fn postgres(pool: PgPool) -> Check {
     Check::new("postgres", move || {
@@ -28,7 +31,7 @@ pub(super) fn postgres(pool: PgPool) -> Check {
 
 /// The brokers answer and have the topics.
 pub(super) fn kafka(settings: KafkaSettings) -> Check {
-    let last: Arc<Mutex<Option<(Instant, Result<String, String>)>>> = Arc::default();
+    let last: Arc<Mutex<Option<Answer>>> = Arc::default();
     Check::new("kafka", move || {
         let settings = settings.clone();
         let last = Arc::clone(&last);

@@ -190,7 +190,7 @@ async fn an_owner_that_waits_to_be_killed() {
     execute(&server, "insert into kept values ('here')").await;
     fs::write(directory.join("unfinished"), cluster_of(&server).await).unwrap();
     fs::rename(directory.join("unfinished"), directory.join(HELD_FILE)).unwrap();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn first_line(path: &Path) -> String {

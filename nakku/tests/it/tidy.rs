@@ -221,6 +221,18 @@ fn functions_stay_short_enough_to_be_read() {
 }
 
 #[test]
+fn the_ends_of_functions_are_found() {
+    let text = "impl A {\n    fn one(&self);\n    async fn two<T>(\n        &self,\n    ) {\n        let a = 1;\n    }\n}\n\
+                pub(crate) const fn three() {\n    let b = 2;\n}\n";
+    let found = functions(text);
+    let expected = [("one", 1), ("two", 5), ("three", 3)];
+    assert_eq!(
+        found,
+        expected.map(|(name, lines)| (name.to_owned(), lines))
+    );
+}
+
+#[test]
 fn exceptions_are_still_needed() {
     let sources = sources();
     for (place, reason) in LONGER {
@@ -254,11 +266,12 @@ fn functions(text: &str) -> Vec<(String, usize)> {
             continue;
         };
         let indentation = &line[..line.len() - code.len()];
-        let end = lines[start..].iter().position(|line| {
-            line.strip_prefix(indentation)
-                .is_some_and(|rest| rest == "}" || (rest.ends_with("{}") || rest.ends_with(';')))
-                && !line.trim_start().starts_with("//")
-        });
+        let ends = |line: &&str| {
+            let rest = line.strip_prefix(indentation).unwrap_or_default();
+            let is_declaration = rest.ends_with(';') || rest.ends_with("{}");
+            !rest.starts_with(char::is_whitespace) && (rest == "}" || is_declaration)
+        };
+        let end = lines[start..].iter().position(|line| ends(line));
         if let Some(end) = end {
             found.push((name, end + 1));
         }

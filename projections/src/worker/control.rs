@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use eventstore::Checkpoint;
+use read_models::replays::{self, Replay, State};
 use read_models::{Differences, generations};
 use sqlx::PgTransaction;
 use sqlx::types::Json;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::owner::Owner;
 use crate::generations::Positions;
@@ -24,38 +24,18 @@ const READERS_GRACE: Duration = Duration::from_secs(10);
 /// Without trouble for this long, a failure is over.
 const RECOVERED_AFTER: Duration = Duration::from_secs(2);
 
-/// A replay or rollback that was asked for.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(crate) struct Request {
-    pub(crate) id: Uuid,
-    kind: String,
-    pub(crate) compare_only: bool,
-    pub(crate) require_equal: bool,
-}
-
-impl Request {
-    pub(crate) fn is_rollback(&self) -> bool {
-        self.kind == "rollback"
-    }
-}
-
 /// How a request ended.
 pub(crate) struct Ended<'a> {
-    pub(crate) state: &'static str,
+    pub(crate) state: State,
     pub(crate) differences: Option<&'a Differences>,
     pub(crate) error: Option<&'a str>,
 }
 
 impl Owner {
     /// What waits to be carried out.
-    pub(crate) async fn request(&self) -> sqlx::Result<Option<Request>> {
-        sqlx::query_as(
-            "select id, kind, compare_only, require_equal from replays
-             where projection = $1 and state = 'requested' order by requested_at limit 1",
-        )
-        .bind(&self.consumer)
-        .fetch_optional(self.store.pool())
-        .await
+    pub(crate) async fn request(&self) -> sqlx::Result<Option<Replay>> {
+        let unfinished = replays::unfinished(self.store.pool(), &self.consumer).await?;
+        Ok(unfinished.filter(|replay| replay.state == State::Requested))
     }
 
     /// Waits until there is work besides following: a request, or, where `unbuilt`, the leave to build.
@@ -107,7 +87,7 @@ impl Owner {
     pub(crate) async fn end(
         &self,
         transaction: &mut PgTransaction<'_>,
-        request: Option<&Request>,
+        request: Option<&Replay>,
         ended: Ended<'_>,
     ) -> sqlx::Result<()> {
         let Some(request) = request else {
@@ -119,7 +99,7 @@ impl Owner {
              where id = $1",
         )
         .bind(request.id)
-        .bind(ended.state)
+        .bind(ended.state.as_str())
         .bind(ended.differences.map(Json))
         .bind(ended.error)
         .execute(&mut **transaction)

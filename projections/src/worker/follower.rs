@@ -56,9 +56,16 @@ impl Follower {
 
     fn runner(&self) -> Runner {
         let Owner {
-            store, consumer, ..
+            store,
+            consumer,
+            model,
+            ..
         } = &*self.owner;
-        Runner::new(store.clone(), consumer.clone(), RunnerOptions::default())
+        let options = RunnerOptions {
+            metrics_name: Some(model.name().to_owned()),
+            ..RunnerOptions::default()
+        };
+        Runner::new(store.clone(), consumer.clone(), options)
     }
 
     /// Follows until `halt`; a batch under way is finished.

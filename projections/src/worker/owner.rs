@@ -67,7 +67,7 @@ impl Owner {
 
     /// The name under which a rebuild parks what it cannot handle, until it takes the live one's place.
     pub(crate) fn rebuild_consumer(&self) -> String {
-        format!("{}#rebuild", self.consumer)
+        format!("{}{}", self.consumer, read_models::REBUILD_SUFFIX)
     }
 
     /// A transaction that can only commit while nobody else has taken the lease. To be short: meanwhile the

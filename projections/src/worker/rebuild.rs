@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventstore::{Checkpoint, RunError, Runner, RunnerOptions, StoreFeed, dead_letters};
+use read_models::replays::{Replay, State};
 use read_models::{Differences, generations};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::control::{Ended, Request};
+use super::control::Ended;
 use super::feed::Bounded;
 use super::owner::Owner;
 use super::session::{Live, Session};
@@ -38,7 +39,7 @@ struct Building {
 impl Session {
     /// Builds a generation from the log and puts it in the place of the live one, unless the request says
     /// otherwise. The live one goes on meanwhile.
-    pub(crate) async fn rebuild(&mut self, request: Option<Request>) -> anyhow::Result<()> {
+    pub(crate) async fn rebuild(&mut self, request: Option<Replay>) -> anyhow::Result<()> {
         let owner = Arc::clone(&self.owner);
         let following = matches!(self.live, Live::Following(_));
         if !following && request.as_ref().is_some_and(|request| request.compare_only) {
@@ -69,7 +70,7 @@ impl Session {
         match finished {
             Err(error) if !owner.stop.is_cancelled() && request.is_some() => {
                 let error = format!("{error:#}");
-                self.abandon(number, request.as_ref(), "failed", None, Some(&error))
+                self.abandon(number, request.as_ref(), State::Failed, None, Some(&error))
                     .await
             }
             finished => finished,
@@ -80,7 +81,7 @@ impl Session {
     async fn finish(
         &mut self,
         mut building: Building,
-        request: Option<&Request>,
+        request: Option<&Replay>,
     ) -> anyhow::Result<()> {
         let owner = Arc::clone(&self.owner);
         let held = self.align().await?;
@@ -110,7 +111,7 @@ impl Session {
                 self.abandon(
                     number,
                     Some(request),
-                    "compared",
+                    State::Compared,
                     differences.as_ref(),
                     None,
                 )
@@ -121,7 +122,7 @@ impl Session {
                 let count = differences.as_ref().map_or(0, |found| found.count);
                 let error = format!("{count} rows differ from the live generation, not switched");
                 let (found, error) = (differences.as_ref(), error.as_str());
-                self.abandon(number, Some(request), "failed", found, Some(error))
+                self.abandon(number, Some(request), State::Failed, found, Some(error))
                     .await
             }
             Some(_) | None => self.switch(building, request, differences.as_ref()).await,
@@ -132,7 +133,7 @@ impl Session {
     async fn switch(
         &mut self,
         building: Building,
-        request: Option<&Request>,
+        request: Option<&Replay>,
         differences: Option<&Differences>,
     ) -> anyhow::Result<()> {
         let owner = Arc::clone(&self.owner);
@@ -143,7 +144,7 @@ impl Session {
         dead_letters::hand_on(&mut transaction, &owner.rebuild_consumer(), name).await?;
         owner.locate(&mut transaction, number).await?;
         let ended = Ended {
-            state: "switched",
+            state: State::Switched,
             differences,
             error: None,
         };
@@ -166,10 +167,10 @@ impl Session {
         }
     }
 
-    async fn refuse(&mut self, request: Option<&Request>, error: &str) -> anyhow::Result<()> {
+    async fn refuse(&mut self, request: Option<&Replay>, error: &str) -> anyhow::Result<()> {
         let mut transaction = self.owner.transaction().await?;
         let ended = Ended {
-            state: "failed",
+            state: State::Failed,
             differences: None,
             error: Some(error),
         };
@@ -181,8 +182,8 @@ impl Session {
     async fn abandon(
         &mut self,
         number: i32,
-        request: Option<&Request>,
-        state: &'static str,
+        request: Option<&Replay>,
+        state: State,
         differences: Option<&Differences>,
         error: Option<&str>,
     ) -> anyhow::Result<()> {
@@ -205,7 +206,7 @@ impl Session {
 }
 
 /// Draws the number of the new generation.
-async fn begin(owner: &Owner, request: Option<&Request>) -> anyhow::Result<i32> {
+async fn begin(owner: &Owner, request: Option<&Replay>) -> anyhow::Result<i32> {
     let mut transaction = owner.transaction().await?;
     let begun = generations::begin_building(&mut *transaction, &owner.consumer).await?;
     if let Some(request) = request {
@@ -219,7 +220,7 @@ async fn begin(owner: &Owner, request: Option<&Request>) -> anyhow::Result<i32> 
     Ok(begun.generation)
 }
 
-async fn comparing(owner: &Owner, request: Option<&Request>) -> anyhow::Result<()> {
+async fn comparing(owner: &Owner, request: Option<&Replay>) -> anyhow::Result<()> {
     if let Some(request) = request {
         let mut transaction = owner.transaction().await?;
         sqlx::query("update replays set state = 'comparing' where id = $1")
@@ -236,13 +237,14 @@ async fn build(
     owner: Arc<Owner>,
     number: i32,
     live: Option<watch::Receiver<i64>>,
-    request: Option<Request>,
+    request: Option<Replay>,
 ) -> anyhow::Result<Building> {
     let generation = owner.create(number).await?;
     let feed = StoreFeed::open(&owner.store, Checkpoint::START).await?;
     let options = RunnerOptions {
         batch_max: PAGE_EVENTS,
         discards_of: vec![owner.consumer.clone()],
+        metrics_name: None,
     };
     let mut building = Building {
         number,
@@ -313,13 +315,13 @@ impl Building {
 /// How far a rebuild is, for operators.
 struct Progress {
     owner: Arc<Owner>,
-    request: Option<Request>,
+    request: Option<Replay>,
     began: Instant,
     written: Option<Instant>,
 }
 
 impl Progress {
-    fn new(owner: &Arc<Owner>, request: Option<Request>) -> Self {
+    fn new(owner: &Arc<Owner>, request: Option<Replay>) -> Self {
         Self {
             owner: Arc::clone(owner),
             request,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use eventstore::{FeedError, RunError};
 use read_models::generations;
+use read_models::replays::{Kind, Replay, State};
 use tokio_util::sync::CancellationToken;
 
-use super::control::{Ended, Request};
+use super::control::Ended;
 use super::follower::Follower;
 use super::owner::Owner;
 use crate::generation::{Generation, OpenError};
@@ -232,16 +233,15 @@ impl Session {
         }
     }
 
-    async fn carry_out(&mut self, request: Request) -> anyhow::Result<()> {
-        if request.is_rollback() {
-            self.roll_back(&request).await
-        } else {
-            self.rebuild(Some(request)).await
+    async fn carry_out(&mut self, request: Replay) -> anyhow::Result<()> {
+        match request.kind {
+            Kind::Replay => self.rebuild(Some(request)).await,
+            Kind::Rollback => self.roll_back(&request).await,
         }
     }
 
     /// Swaps the live generation and the one before, which both stand at the same position.
-    async fn roll_back(&mut self, request: &Request) -> anyhow::Result<()> {
+    async fn roll_back(&mut self, request: &Replay) -> anyhow::Result<()> {
         let owner = Arc::clone(&self.owner);
         let shape = owner.model.shape();
         self.align().await?;
@@ -257,7 +257,7 @@ impl Session {
             ) => {
                 let error = error.to_string();
                 let ended = Ended {
-                    state: "failed",
+                    state: State::Failed,
                     differences: None,
                     error: Some(&error),
                 };
@@ -266,7 +266,7 @@ impl Session {
             }
         };
         let ended = Ended {
-            state: "rolled-back",
+            state: State::RolledBack,
             differences: None,
             error: None,
         };

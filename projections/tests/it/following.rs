@@ -2,8 +2,8 @@
 
 use eventstore::dead_letters;
 use projections::ReadModel;
-use projections::status::{State, status_of_all};
-use read_models::{generations, products};
+use read_models::status::State;
+use read_models::{generations, products, replays, status};
 use uuid::Uuid;
 
 use crate::shop::{Running, Shop, until};
@@ -23,7 +23,7 @@ async fn a_worker_follows_from_the_empty_log_on() {
     let row = products::by_id(shop.pool(), 1, &id).await.unwrap().unwrap();
     assert_eq!((row.price.amount_minor, row.version), (299, 2));
 
-    let status = status_of_all(shop.pool()).await.unwrap();
+    let status = status::list(shop.pool(), None).await.unwrap();
     let [live] = status.as_slice() else {
         panic!("{status:?}");
     };
@@ -40,7 +40,7 @@ async fn a_worker_follows_from_the_empty_log_on() {
         (0, 0.0, 0)
     );
     worker.stop().await;
-    let status = status_of_all(shop.pool()).await.unwrap();
+    let status = status::list(shop.pool(), None).await.unwrap();
     assert_eq!(status[0].owner, None);
 }
 
@@ -108,7 +108,7 @@ async fn a_poison_event_parks_its_stream_and_nothing_else() {
             .unwrap()
             .is_some()
     );
-    assert_eq!(status_of_all(shop.pool()).await.unwrap()[0].parked, 1);
+    assert_eq!(status::list(shop.pool(), None).await.unwrap()[0].parked, 1);
 
     // A rebuild meets the same, and brings it along in the place of what the live one had parked.
     let replay = shop.replay("products", crate::shop::REPLAY).await;
@@ -200,10 +200,7 @@ async fn a_discarded_event_is_skipped_and_a_verb_does_it_where_nobody_works() {
     assert_eq!(dead_letters::count(shop.pool(), None).await.unwrap(), 0);
     let replay = shop.request("products", crate::shop::REPLAY).await;
     shop.bring_up(MODEL).await;
-    let replay = projections::replay::status(shop.pool(), replay)
-        .await
-        .unwrap()
-        .unwrap();
+    let replay = replays::read(shop.pool(), replay).await.unwrap().unwrap();
     assert!(replay.differences.unwrap().is_empty());
     assert_eq!(dead_letters::count(shop.pool(), None).await.unwrap(), 0);
     assert!(
@@ -234,7 +231,7 @@ async fn a_paused_model_stands_still_until_it_is_resumed() {
         waited.await.is_err()
     })
     .await;
-    let status = status_of_all(shop.pool()).await.unwrap();
+    let status = status::list(shop.pool(), None).await.unwrap();
     assert_eq!(status[0].state, State::Paused);
     assert!(status[0].lag_events > 0 && status[0].lag_seconds > 0.0);
 
@@ -262,7 +259,7 @@ async fn a_stand_by_takes_over_from_one_that_crashed() {
             .unwrap()
             .is_some()
     );
-    let status = status_of_all(shop.pool()).await.unwrap();
+    let status = status::list(shop.pool(), None).await.unwrap();
     assert_eq!(status[0].owner.as_deref(), Some("second"));
     second.stop().await;
 }
@@ -305,10 +302,10 @@ async fn a_rewound_log_stops_the_model_until_it_is_replayed() {
         .unwrap();
     let worker = shop.start(MODEL);
     until("the failure is recorded", async || {
-        status_of_all(shop.pool()).await.unwrap()[0].state == State::Failed
+        status::list(shop.pool(), None).await.unwrap()[0].state == State::Failed
     })
     .await;
-    let failure = status_of_all(shop.pool())
+    let failure = status::list(shop.pool(), None)
         .await
         .unwrap()
         .remove(0)
@@ -319,18 +316,11 @@ async fn a_rewound_log_stops_the_model_until_it_is_replayed() {
     let replay = shop.replay("products", crate::shop::REPLAY).await;
     assert_eq!(
         (replay.state, replay.differences),
-        (projections::replay::State::Switched, None)
+        (replays::State::Switched, None)
     );
     let (_, position) = shop.create_product("pear", 250).await;
     assert_eq!(shop.reached(MODEL, position).await, 2);
-    assert_eq!(
-        status_of_all(shop.pool())
-            .await
-            .unwrap()
-            .last()
-            .unwrap()
-            .failure,
-        None
-    );
+    let rows = status::list(shop.pool(), None).await.unwrap();
+    assert_eq!((rows[0].state, &rows[0].failure), (State::Live, &None));
     worker.stop().await;
 }

@@ -4,14 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use projections::ReadModel;
-use projections::replay::{Kind, State};
-use projections::status::status_of_all;
-use read_models::leases;
+use read_models::replays::State;
 use read_models::search::{DirectoryId, SearchReader, SearchRequest};
+use read_models::{leases, status};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::shop::{PATIENCE, REPLAY, Running, STORE, Shop};
+use crate::shop::{PATIENCE, REPLAY, ROLLBACK, Running, STORE, Shop};
 
 const MODEL: ReadModel = ReadModel::Search;
 
@@ -160,7 +159,7 @@ async fn an_index_is_replayed_compared_and_rolled_back() {
     .await;
 
     assert_eq!(
-        shop.replay(&consumer, Kind::Rollback).await.state,
+        shop.replay(&consumer, ROLLBACK).await.state,
         State::RolledBack
     );
     crate::shop::until("the reader answers from generation 1", async || {
@@ -169,7 +168,7 @@ async fn an_index_is_replayed_compared_and_rolled_back() {
     .await;
     assert!(reading.reader.snapshot().unwrap().position() >= position);
     crate::shop::until("operators see where both stand", async || {
-        let status = status_of_all(shop.pool()).await.unwrap();
+        let status = status::list(shop.pool(), None).await.unwrap();
         status.len() == 2 && status.iter().all(|it| it.position >= position)
     })
     .await;

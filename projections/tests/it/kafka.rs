@@ -2,8 +2,8 @@
 
 use eventstore::{FeedSource, KafkaSettings, Relay, Topics, ensure_topics};
 use projections::ReadModel;
-use projections::replay::State;
 use read_models::products;
+use read_models::replays::State;
 use tokio_util::sync::CancellationToken;
 
 use crate::shop::{REPLAY, Running, Shop};

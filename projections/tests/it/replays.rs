@@ -3,26 +3,27 @@
 use std::time::Duration;
 
 use projections::ReadModel;
-use projections::replay::{self, Kind, RequestError, State};
-use projections::status::{self, status_of_all};
-use read_models::{generations, positions, products};
+use projections::replay;
+use read_models::replays::{self, Request, RequestError, State};
+use read_models::{generations, positions, products, status};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::shop::{REPLAY, Running, Shop};
+use crate::shop::{REPLAY, ROLLBACK, Running, Shop};
 
 const MODEL: ReadModel = ReadModel::Products;
 
-const COMPARE: Kind = Kind::Replay {
+const COMPARE: Request<'static> = Request {
     compare_only: true,
-    require_equal: false,
+    ..REPLAY
 };
 
-const REQUIRE_EQUAL: Kind = Kind::Replay {
-    compare_only: false,
+const REQUIRE_EQUAL: Request<'static> = Request {
     require_equal: true,
+    ..REPLAY
 };
 
 /// Queries all the time: each is answered, with rows, and positions never go back. Returns how many there were.
@@ -68,17 +69,17 @@ async fn a_replay_switches_and_a_rollback_switches_back_while_queries_go_on() {
     assert!(replayed.position >= position && replayed.position == replayed.target);
     let position = shop.change_price(&apple, 399).await;
     assert_eq!(shop.reached(MODEL, position).await, 2);
-    let status = status_of_all(shop.pool()).await.unwrap();
+    let status = status::list(shop.pool(), None).await.unwrap();
     let states: Vec<_> = status.iter().map(|it| (it.generation, it.state)).collect();
     assert_eq!(
         states,
         [
-            (Some(1), status::State::Previous),
-            (Some(2), status::State::Live)
+            (Some(2), status::State::Live),
+            (Some(1), status::State::Previous)
         ]
     );
 
-    let rolled_back = shop.replay("products", Kind::Rollback).await;
+    let rolled_back = shop.replay("products", ROLLBACK).await;
     assert_eq!(rolled_back.state, State::RolledBack);
     let position = shop.change_price(&apple, 499).await;
     assert_eq!(shop.reached(MODEL, position).await, 1);
@@ -152,7 +153,7 @@ async fn a_long_log_is_replayed_by_pages_while_the_live_generation_goes_on() {
         );
         assert!(seen.is_sorted(), "{seen:?}");
         crate::shop::until("both generations are at the head", async || {
-            let status = status_of_all(shop.pool()).await.unwrap();
+            let status = status::list(shop.pool(), None).await.unwrap();
             status.len() == 2 && status.iter().all(|it| it.position >= position)
         })
         .await;
@@ -222,13 +223,17 @@ async fn a_replay_tells_what_differs() {
 async fn one_replay_at_a_time_and_only_of_what_there_is() {
     let shop = Shop::open().await;
     let id = shop.request("products", REPLAY).await;
-    match replay::request(shop.pool(), "products", REPLAY, "test").await {
-        Err(RequestError::UnderWay { id: found, .. }) => assert_eq!(found, Some(id)),
-        other => panic!("{other:?}"),
-    }
-    let unknown = replay::request(shop.pool(), "orders", REPLAY, "test").await;
-    assert!(matches!(unknown, Err(RequestError::Unknown(_))));
-    assert_eq!(replay::list(shop.pool(), None, 10).await.unwrap().len(), 1);
+    let request = |projection| Request {
+        id: Uuid::now_v7(),
+        projection,
+        ..REPLAY
+    };
+    let second = replays::request(shop.pool(), &request("products")).await;
+    assert!(matches!(second, Err(RequestError::InProgress { .. })));
+    let unknown = replays::request(shop.pool(), &request("orders")).await;
+    assert!(matches!(unknown, Err(RequestError::Unknown { .. })));
+    let asked = replays::list(shop.pool(), None, 10).await.unwrap();
+    assert_eq!(asked.iter().map(|it| it.id).collect::<Vec<_>>(), [id]);
 }
 
 #[tokio::test]
@@ -252,7 +257,7 @@ async fn where_nobody_holds_the_lease_the_asker_does_it() {
     // The lease is free at once.
     assert!(worker.run_until_idle(&shutdown).await.unwrap());
 
-    let id = shop.request("products", Kind::Rollback).await;
+    let id = shop.request("products", ROLLBACK).await;
     let refused = replay::await_finished(shop.pool(), id, Some(&worker), &shutdown, |_| {});
     let refused = refused.await.unwrap();
     assert_eq!(refused.state, State::Failed);
@@ -299,7 +304,7 @@ async fn a_live_generation_of_another_shape_is_replaced_at_once() {
     let worker = shop.start(MODEL);
     assert_eq!(shop.reached(MODEL, position).await, 2);
     // Its rows are another program's.
-    let refused = shop.replay("products", Kind::Rollback).await;
+    let refused = shop.replay("products", ROLLBACK).await;
     assert_eq!(refused.state, State::Failed);
     let error = refused.error.unwrap();
     assert!(

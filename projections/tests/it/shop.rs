@@ -9,9 +9,9 @@ use domain::{
     UserId, product, stock, user,
 };
 use eventstore::{CommandContext, EventStore, FeedSource, Keys, Options, Stream};
-use projections::replay::{self, Kind, Replay};
-use projections::{ReadModel, Worker};
-use read_models::positions;
+use projections::{ReadModel, Worker, replay};
+use read_models::replays::{self, Kind, Replay, Request};
+use read_models::{generations, positions};
 use sqlx::PgPool;
 use tempfile::TempDir;
 use testing::Database;
@@ -25,9 +25,19 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const STORE: &str = "store-1";
 
-pub const REPLAY: Kind = Kind::Replay {
+/// To be asked of a read model; [`Shop::request`] fills in which, and the id.
+pub const REPLAY: Request<'static> = Request {
+    id: Uuid::nil(),
+    projection: "",
+    kind: Kind::Replay,
     compare_only: false,
     require_equal: false,
+    requested_by: "test",
+};
+
+pub const ROLLBACK: Request<'static> = Request {
+    kind: Kind::Rollback,
+    ..REPLAY
 };
 
 pub struct Shop {
@@ -255,15 +265,20 @@ impl Shop {
         );
     }
 
-    pub async fn request(&self, consumer: &str, kind: Kind) -> Uuid {
-        replay::request(self.pool(), consumer, kind, "test")
-            .await
-            .unwrap()
+    pub async fn request(&self, consumer: &str, asked: Request<'_>) -> Uuid {
+        generations::ensure(self.pool(), consumer).await.unwrap();
+        let request = Request {
+            id: Uuid::now_v7(),
+            projection: consumer,
+            ..asked
+        };
+        let requested = replays::request(self.pool(), &request).await.unwrap();
+        requested.replay.id
     }
 
     /// Asks for it and waits until a worker has done it.
-    pub async fn replay(&self, consumer: &str, kind: Kind) -> Replay {
-        let id = self.request(consumer, kind).await;
+    pub async fn replay(&self, consumer: &str, asked: Request<'_>) -> Replay {
+        let id = self.request(consumer, asked).await;
         let shutdown = CancellationToken::new();
         let finished = replay::await_finished(self.pool(), id, None, &shutdown, |_| {});
         tokio::time::timeout(PATIENCE, finished)
