@@ -161,58 +161,22 @@ pub async fn upsert(
            notification_preferences = excluded.notification_preferences,
            status = excluded.status, role = excluded.role, version = excluded.version"
     ))
-    .bind(
-        users
-            .iter()
-            .map(|user| user.id.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        users
-            .iter()
-            .map(|user| user.email.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        users
-            .iter()
-            .map(|user| user.name.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        users
-            .iter()
-            .map(|user| user.phone.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        users
-            .iter()
-            .map(|user| Json(&user.addresses))
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        users
-            .iter()
-            .map(|user| Json(&user.notification_preferences))
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        users
-            .iter()
-            .map(|user| user.status.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        users
-            .iter()
-            .map(|user| user.role.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind(users.iter().map(|user| user.version).collect::<Vec<_>>())
+    .bind(column(users, |user| user.id.as_str()))
+    .bind(column(users, |user| user.email.as_deref()))
+    .bind(column(users, |user| user.name.as_deref()))
+    .bind(column(users, |user| user.phone.as_deref()))
+    .bind(column(users, |user| Json(&user.addresses)))
+    .bind(column(users, |user| Json(&user.notification_preferences)))
+    .bind(column(users, |user| user.status.as_str()))
+    .bind(column(users, |user| user.role.as_str()))
+    .bind(column(users, |user| user.version))
     .execute(executor)
     .await?;
     Ok(())
+}
+
+fn column<'a, T>(users: &'a [User], value: impl Fn(&'a User) -> T) -> Vec<T> {
+    users.iter().map(value).collect()
 }
 
 /// Loads the users of these ids, as far as they exist, by id.

@@ -271,7 +271,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
             let is_declaration = rest.ends_with(';') || rest.ends_with("{}");
             !rest.starts_with(char::is_whitespace) && (rest == "}" || is_declaration)
         };
-        let end = lines[start..].iter().position(|line| ends(line));
+        let end = lines[start..].iter().position(ends);
         if let Some(end) = end {
             found.push((name, end + 1));
         }
