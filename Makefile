@@ -1,6 +1,6 @@
-# What people and CI run. One profile and one target folder: nothing is compiled twice.
+# What people and CI run. One profile and one target folder for all of it.
 
-.PHONY: run test check fmt docs
+.PHONY: run test check fmt docs bench
 
 # Installs what is missing, builds, and starts everything in one process.
 run:
@@ -25,3 +25,8 @@ fmt:
 
 docs:
 	cargo doc --workspace --no-deps --open
+
+# Ratios against PostgreSQL itself, in turns on one server; optimised, so it compiles once more.
+bench:
+	scripts/install-engines
+	scripts/with-engines cargo bench --package eventstore --bench append

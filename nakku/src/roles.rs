@@ -4,6 +4,7 @@ mod admin_api;
 pub mod alone;
 mod checks;
 mod command_api;
+mod connections;
 mod documented;
 mod part;
 mod phase;

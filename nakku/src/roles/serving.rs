@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::part::{Part, Resources};
 use super::phase::Phase;
 use super::workers::Workers;
-use super::{checks, documented};
+use super::{checks, connections, documented};
 use crate::output;
 
 /// Between two looks at dependencies that are not there yet.
@@ -74,6 +74,7 @@ impl Serving {
             () = shutdown.cancelled() => Ok(()),
             error = workers.failure() => Err(error),
             error = failure(start) => Err(error),
+            never = connections::report(resources.pool.clone()) => match never {},
         };
 
         phase.stop();

@@ -94,8 +94,14 @@ async fn the_shop_is_open(visitor: &Api) {
     let metrics = metrics.body.as_str().unwrap();
     for name in [
         "http_requests_total",
+        "nakku_append_batch_size",
         "nakku_build_info",
+        "nakku_command_duration_seconds",
+        "nakku_commands_total",
+        "nakku_db_connections",
         "nakku_events_appended_total",
+        "nakku_projection_lag_events",
+        "nakku_projection_lag_seconds",
         "nakku_projection_position",
         "nakku_search_duration_seconds",
     ] {
