@@ -1,6 +1,6 @@
 # What people and CI run. One profile and one target folder for all of it.
 
-.PHONY: run test check fmt docs bench
+.PHONY: run test check fmt docs bench faults
 
 # Installs what is missing, builds, and starts everything in one process.
 run:
@@ -20,13 +20,23 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	$(MAKE) test
 
+# The fault tests at length: minutes instead of seconds, from a seed that they print. NAKKU_FAULTS_SEED=N repeats one.
+faults:
+	scripts/install-engines --kafka
+	NAKKU_FAULTS_LONG=yes scripts/with-engines --kafka cargo test --workspace --test faults -- --nocapture --test-threads 1
+
 fmt:
 	cargo fmt --all
 
 docs:
 	cargo doc --workspace --no-deps --open
 
-# Ratios against PostgreSQL itself, in turns on one server; optimised, so it compiles once more.
+# Ratios to what bounds us (pgbench, a scan, Tantivy, a bare producer), in turns on engines of its own; optimised, so it
+# compiles once more, and takes minutes.
 bench:
-	scripts/install-engines
-	scripts/with-engines cargo bench --package eventstore --bench append
+	scripts/install-engines --kafka
+	cargo build --release --package nakku
+	target/release/nakku bench append
+	target/release/nakku bench replay
+	scripts/with-engines --kafka sh -c \
+	  'DATABASE_URL=$$NAKKU_TEST_DATABASE_URL KAFKA_BROKERS=$$NAKKU_TEST_KAFKA_BROKERS target/release/nakku bench relay'

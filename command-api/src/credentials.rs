@@ -38,7 +38,7 @@ pub(crate) async fn replace(
     old: &str,
     new: &str,
 ) -> sqlx::Result<bool> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = eventstore::begin(pool).await?;
     // The row's lock comes first: a token that is being issued holds it shared, so none slips through the deletion.
     let replaced = sqlx::query(
         "update credentials set password_hash = $3, updated_at = now() where user_id = $1 and password_hash = $2",

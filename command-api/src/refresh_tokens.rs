@@ -79,7 +79,7 @@ pub(crate) async fn rotate(
     user: UserId,
     token: Presented,
 ) -> sqlx::Result<Option<String>> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = eventstore::begin(pool).await?;
     // Against a password that is being changed, in the order of locks that the change takes.
     sqlx::query("select from credentials where user_id = $1 for share")
         .bind(user.as_uuid())

@@ -19,6 +19,7 @@
 
 mod aggregate;
 mod text;
+mod upcasters;
 
 pub mod email_claim;
 pub mod product;
@@ -60,9 +61,9 @@ pub use sku::Sku;
 pub use store_id::StoreId;
 
 pub use aggregate::{AggregateType, EventType};
+pub use upcasters::upcasters;
 
 use cqrs_es::Aggregate;
-use cqrs_es::persist::EventUpcaster;
 
 /// Every aggregate type with its events: what topics, snapshots and golden files are checked against.
 pub const AGGREGATE_TYPES: &[AggregateType] = &[
@@ -92,10 +93,3 @@ pub const AGGREGATE_TYPES: &[AggregateType] = &[
         events: stock::EVENT_TYPES,
     },
 ];
-
-/// Lifts stored events of older versions to the present ones, applied in order on every read. Empty as long as every
-/// event is at its first version; the golden files of older versions stay and must load through this list.
-#[must_use]
-pub fn upcasters() -> Vec<Box<dyn EventUpcaster>> {
-    Vec::new()
-}

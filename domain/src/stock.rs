@@ -180,7 +180,7 @@ fn adjust(before: Levels, id: StockId, delta: i64, reason: Reason) -> Result<Eve
     Ok(Event::Adjusted {
         store_id,
         sku,
-        delta,
+        expected: before.on_hand,
         reason,
         on_hand,
         reserved,

@@ -105,7 +105,7 @@ pub struct Executed {
     pub stream_id: String,
     /// Version of that stream afterwards.
     pub version: i64,
-    /// Position of the command's last event; of a no-op the head of the log when it was checked.
+    /// Position of the command's last event; of a no-op the head of the log once its batch was in.
     pub position: i64,
     /// How many events it appended; 0 for a no-op.
     pub events: usize,

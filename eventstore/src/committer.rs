@@ -3,287 +3,157 @@
 //! Commands queue here. While one batch is being committed the next one gathers; then its commands are
 //! decided in order, each on the states left by those before it, and sent as one call of `append`. Nothing
 //! is told before the store has confirmed what it rests on, refusals and no-ops included.
+//!
+//! Batches are committed on a few *lanes*: while the store works on one batch the next one is decided, sent
+//! and parsed, and waits at the lock. A stream is in one lane at a time, so no decision ever rests on a
+//! state that may not be committed after all.
 
 mod arguments;
 mod batch;
 mod failure;
 mod in_flight;
+mod lane;
 mod request;
 mod settle;
+mod waiting;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use self::batch::Batch;
-use self::failure::Failure;
 pub(crate) use self::in_flight::{InFlight, Registry};
+use self::lane::Lane;
 pub(crate) use self::request::{Claim, Decide, Decision, Reply, Request};
+use self::waiting::{Streams, Waiting};
 use crate::state::StateCache;
 
 /// Commands decided in one batch. More would not be faster and would make the first of them wait.
 const BATCH_COMMANDS_MAX: usize = 512;
 
-/// After this many conflicts in a row a group is decided with the lock in hand, where it cannot conflict.
-const CONFLICTS_BEFORE_LOCK: u32 = 2;
+/// Commands taken from the queue that wait for their streams or a lane: the next batches, and no more, so
+/// that a full queue is noticed by those who fill it.
+const WAITING_MAX: usize = 4 * BATCH_COMMANDS_MAX;
 
-/// Waits between tries while the store cannot be reached.
-const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Batches under way at once: one in the store's hands, one that waits at its lock.
+const LANES: usize = 2;
 
-/// The lock that `append` takes; a batch decided under it takes it first.
-const LOCK_FIRST: &str = "select pg_advisory_xact_lock(7305801)";
+/// While a batch is under way a second one is worth its own round trip and sync only from this size on;
+/// smaller ones gather.
+const SECOND_BATCH_COMMANDS_MIN: usize = 32;
 
-/// How long the server lets a frozen process keep the lock between two statements of a locked round.
-const LOCKED_IDLE_MAX: &str = "set local idle_in_transaction_session_timeout = '500ms'";
+/// How long the next commands of those who were just answered are waited for. A fraction of what a batch costs, which is
+/// paid once less if they all come along.
+const GATHER_MAX: Duration = Duration::from_micros(100);
 
 /// One per process: the only one who appends.
 pub(crate) struct Committer {
-    options: PgConnectOptions,
-    connection: Option<PgConnection>,
-    /// For what is off the path of a batch: snapshots.
-    pool: PgPool,
-    cache: StateCache,
-    head: Arc<watch::Sender<i64>>,
+    idle: Vec<Lane>,
+    running: JoinSet<Settled>,
+    waiting: Waiting,
+    /// Commands answered by the batch settled last.
+    answered: usize,
+    /// How long their callers' next ones are waited for.
+    gather_until: Instant,
+}
+
+/// A lane that has settled its batch.
+struct Settled {
+    lane: Lane,
+    streams: Streams,
+    answered: usize,
+    /// To be decided again, ahead of newer commands.
+    again: Vec<Request>,
 }
 
 impl Committer {
-    pub(crate) fn new(pool: PgPool, cache: StateCache, head: Arc<watch::Sender<i64>>) -> Self {
-        let options = (*pool.connect_options())
-            .clone()
-            // Waiting longer means that something is wrong; both count as not committed and are retried.
-            .options([("lock_timeout", "10s"), ("statement_timeout", "30s")])
-            .application_name("nakku committer");
+    pub(crate) fn new(pool: &PgPool, cache: StateCache, head: &Arc<watch::Sender<i64>>) -> Self {
+        let cache = Arc::new(cache);
         Self {
-            options,
-            connection: None,
-            pool,
-            cache,
-            head,
+            idle: (0..LANES)
+                .map(|_| Lane::new(pool.clone(), cache.clone(), head.clone()))
+                .collect(),
+            running: JoinSet::new(),
+            waiting: Waiting::default(),
+            answered: 0,
+            gather_until: Instant::now(),
         }
     }
 
     /// Runs until every sender of the queue is gone and what it held is settled.
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
-        let mut requests = Vec::new();
+        let mut open = true;
+        let mut received = Vec::new();
         loop {
-            if requests.is_empty() && queue.recv_many(&mut requests, BATCH_COMMANDS_MAX).await == 0
+            self.start_batches();
+            let room = WAITING_MAX.saturating_sub(self.waiting.len());
+            tokio::select! {
+                settled = self.running.join_next(), if !self.running.is_empty() => {
+                    self.take_back(settled.expect("not empty").expect("a lane does not panic"));
+                }
+                count = queue.recv_many(&mut received, room), if open && room > 0 => open = count > 0,
+                else => return,
+            }
+            self.gather(&mut queue, &mut received, room).await;
+            self.waiting.extend(received.drain(..));
+        }
+    }
+
+    /// Those who were just answered get to send their next command: fuller batches at hardly any wait.
+    async fn gather(
+        &self,
+        queue: &mut mpsc::Receiver<Request>,
+        received: &mut Vec<Request>,
+        room: usize,
+    ) {
+        loop {
+            tokio::task::yield_now().await;
+            while received.len() < room
+                && let Ok(request) = queue.try_recv()
+            {
+                received.push(request);
+            }
+            let waiting = self.waiting.len() + received.len();
+            if waiting == 0
+                || waiting >= self.answered.min(room)
+                || Instant::now() >= self.gather_until
             {
                 return;
             }
-            // Those who were just answered get to send their next command: fuller batches at no wait.
-            tokio::task::yield_now().await;
-            while requests.len() < BATCH_COMMANDS_MAX
-                && let Ok(request) = queue.try_recv()
-            {
-                requests.push(request);
-            }
-            requests.retain(|request| request.claim.begin());
-            requests = self.commit(requests).await;
         }
     }
 
-    /// Commits what can be committed; hands back what is to be decided again, ahead of newer commands.
-    async fn commit(&mut self, requests: Vec<Request>) -> Vec<Request> {
-        if requests.is_empty() {
-            return requests;
-        }
-        let (contested, others): (Vec<_>, Vec<_>) = requests
-            .into_iter()
-            .partition(|request| request.conflicts >= CONFLICTS_BEFORE_LOCK);
-        let mut again = Vec::new();
-        if !contested.is_empty() {
-            again.extend(self.commit_locked(contested).await);
-        }
-        if !others.is_empty() {
-            again.extend(self.commit_batch(others).await);
-        }
-        again
+    fn take_back(&mut self, settled: Settled) {
+        self.answered = settled.answered;
+        self.gather_until = Instant::now() + GATHER_MAX;
+        self.waiting.give_back(settled.again, &settled.streams);
+        self.idle.push(settled.lane);
     }
 
-    async fn commit_batch(&mut self, requests: Vec<Request>) -> Vec<Request> {
-        let streams: Vec<_> = requests
-            .iter()
-            .flat_map(|request| request.streams.iter().cloned())
-            .collect();
-        let mut wait = RETRY_WAIT_MIN;
-        let states = loop {
-            match self.load(&streams).await {
-                Ok(states) => break states,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot load states");
-                    pause(&mut wait).await;
-                }
-            }
-        };
-        let (batch, mut again) = Batch::decide(requests, &states);
-        if batch.drafts.is_empty() {
-            return again;
-        }
-        again.splice(0..0, self.send_until_settled(batch, false).await);
-        again
-    }
-
-    async fn load(
-        &mut self,
-        streams: &[crate::stream::StreamReference],
-    ) -> sqlx::Result<std::collections::HashMap<crate::stream::StreamKey, crate::state::Folded>>
-    {
-        let mut connection = self.connection().await?;
-        let states = self.cache.load(&mut connection, streams).await;
-        // A connection that failed is not used again: what state it is in is unknown.
-        if states.is_ok() {
-            self.connection = Some(connection);
-        }
-        states
-    }
-
-    /// Sends a batch until its outcome is known. `sent` says that it may have been committed already.
-    async fn send_until_settled(&mut self, batch: Batch, mut sent: bool) -> Vec<Request> {
-        metrics::histogram!("nakku_append_batch_size").record(batch.drafts.len() as f64);
-        let mut wait = RETRY_WAIT_MIN;
-        loop {
-            let failure = match self.send(&batch).await {
-                Ok(rows) => {
-                    match self.settle(&batch, &rows, sent).await {
-                        Ok(settled) => return self.conclude(batch, &settled),
-                        // What the batch came to is in the log; asking again is safe.
-                        Err(error) => Failure::Unknown(error),
-                    }
-                }
-                Err(failure) => failure,
+    fn start_batches(&mut self) {
+        while let Some(mut lane) = self.idle.pop() {
+            let batch_min = match self.running.len() {
+                0 => 1,
+                _ => SECOND_BATCH_COMMANDS_MIN,
             };
-            match failure {
-                Failure::NotCommitted(error) => {
-                    tracing::warn!(%error, "a batch was not committed and is sent again");
+            let Some((mut requests, streams)) = self.waiting.take(batch_min, BATCH_COMMANDS_MAX)
+            else {
+                self.idle.push(lane);
+                return;
+            };
+            requests.retain(|request| request.claim.begin());
+            self.running.spawn(async move {
+                let commands = requests.len();
+                let again = lane.commit(requests).await;
+                Settled {
+                    lane,
+                    streams,
+                    answered: commands - again.len(),
+                    again,
                 }
-                Failure::Unknown(error) => {
-                    tracing::warn!(%error, "the outcome of a batch is unknown; it is sent again");
-                    sent = true;
-                }
-                Failure::BadRequest(error) => return self.halve(batch, &error).await,
-            }
-            pause(&mut wait).await;
+            });
         }
     }
-
-    async fn send(
-        &mut self,
-        batch: &Batch,
-    ) -> Result<Vec<(String, Option<i64>, Option<i64>)>, Failure> {
-        // Nothing has been sent before there is a connection.
-        let mut connection = self.connection().await.map_err(Failure::NotCommitted)?;
-        let rows = batch.send(&mut connection).await.map_err(Failure::of);
-        match &rows {
-            Ok(_) | Err(Failure::BadRequest(_)) => self.connection = Some(connection),
-            Err(Failure::NotCommitted(_) | Failure::Unknown(_)) => {}
-        }
-        rows
-    }
-
-    async fn connection(&mut self) -> sqlx::Result<PgConnection> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => PgConnection::connect_with(&self.options).await,
-        }
-    }
-
-    /// One request of the batch cannot be stored and must not fail the others: each half is decided and
-    /// sent by itself, until the culprit stands alone.
-    async fn halve(&mut self, batch: Batch, error: &sqlx::Error) -> Vec<Request> {
-        let mut requests: Vec<Request> = batch
-            .drafts
-            .into_iter()
-            .map(|draft| draft.request)
-            .collect();
-        if requests.len() == 1 {
-            tracing::error!(%error, "a command cannot be stored");
-            for request in requests {
-                request.reply(Reply::Invalid(format!("cannot be stored: {error}")));
-            }
-            return Vec::new();
-        }
-        let second = requests.split_off(requests.len() / 2);
-        let mut again = Box::pin(self.commit_batch(requests)).await;
-        again.extend(Box::pin(self.commit_batch(second)).await);
-        again
-    }
-
-    /// Decides with the lock in hand, so that no stream can move meanwhile. The only place where the lock
-    /// spans round trips; bounded by the server should this process freeze.
-    async fn commit_locked(&mut self, requests: Vec<Request>) -> Vec<Request> {
-        metrics::counter!("nakku_append_locked_rounds_total").increment(1);
-        let mut connection = match self.connection().await {
-            Ok(connection) => connection,
-            Err(error) => {
-                tracing::warn!(%error, "cannot connect for a locked round");
-                tokio::time::sleep(RETRY_WAIT_MIN).await;
-                return requests;
-            }
-        };
-        let streams: Vec<_> = requests
-            .iter()
-            .flat_map(|request| request.streams.iter().cloned())
-            .collect();
-        for stream in &streams {
-            self.cache.forget(&stream.key);
-        }
-        let states = match self.lock_and_load(&mut connection, &streams).await {
-            Ok(states) => states,
-            Err(error) => {
-                // Closing the connection ends the transaction.
-                tracing::warn!(%error, "a locked round did not come to a decision");
-                return requests;
-            }
-        };
-        let (batch, mut again) = Batch::decide(requests, &states);
-        let rows = batch.send(&mut connection).await;
-        let committed = match rows {
-            Ok(rows) => match sqlx::query("commit").execute(&mut connection).await {
-                Ok(_) => Ok(rows),
-                Err(error) => Err(Failure::Unknown(error)),
-            },
-            // The transaction is over without a commit.
-            Err(error) => Err(match Failure::of(error) {
-                Failure::BadRequest(error) => Failure::BadRequest(error),
-                Failure::NotCommitted(error) | Failure::Unknown(error) => {
-                    Failure::NotCommitted(error)
-                }
-            }),
-        };
-        let rest = match committed {
-            Ok(rows) => {
-                self.connection = Some(connection);
-                match self.settle(&batch, &rows, false).await {
-                    Ok(settled) => self.conclude(batch, &settled),
-                    Err(_) => self.send_until_settled(batch, true).await,
-                }
-            }
-            Err(Failure::BadRequest(error)) => self.halve(batch, &error).await,
-            Err(Failure::NotCommitted(_)) => self.send_until_settled(batch, false).await,
-            Err(Failure::Unknown(_)) => self.send_until_settled(batch, true).await,
-        };
-        again.splice(0..0, rest);
-        again
-    }
-
-    async fn lock_and_load(
-        &mut self,
-        connection: &mut PgConnection,
-        streams: &[crate::stream::StreamReference],
-    ) -> sqlx::Result<std::collections::HashMap<crate::stream::StreamKey, crate::state::Folded>>
-    {
-        for statement in ["begin", LOCKED_IDLE_MAX, LOCK_FIRST] {
-            sqlx::query(statement).execute(&mut *connection).await?;
-        }
-        self.cache.load(connection, streams).await
-    }
-}
-
-async fn pause(wait: &mut Duration) {
-    tokio::time::sleep(*wait).await;
-    *wait = (*wait * 2).min(RETRY_WAIT_MAX);
 }

@@ -10,9 +10,10 @@ use sqlx::{FromRow, PgPool, PgTransaction};
 use uuid::Uuid;
 
 use crate::LOG;
+use crate::transaction::begin;
 
 pub(crate) use parking::{
-    Letter, ParkedStream, failed, handled, park, skipped_after, streams, waiting,
+    Letter, ParkedStream, failed, handled, park, skipped_after, streams, unpark_after, waiting,
 };
 
 /// Most waiting events that [`show`] lists.
@@ -142,7 +143,7 @@ pub async fn count(pool: &PgPool, consumer: Option<&str>) -> sqlx::Result<i64> {
 
 /// Asks for another try of a stream, from its first event on. The consumer takes it up within a second.
 pub async fn request_retry(pool: &PgPool, id: Uuid, who: &str) -> Result<(), DecideError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = begin(pool).await?;
     first(&mut transaction, id).await?;
     sqlx::query(
         "update dead_letters set state = 'retry', decided_by = $2, decided_at = clock_timestamp()
@@ -158,7 +159,7 @@ pub async fn request_retry(pool: &PgPool, id: Uuid, who: &str) -> Result<(), Dec
 
 /// Skips an event for good, in rebuilds too; the events behind it are retried.
 pub async fn discard(pool: &PgPool, id: Uuid, who: &str, why: &str) -> Result<(), DecideError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = begin(pool).await?;
     let letter = first(&mut transaction, id).await?;
     sqlx::query(
         "update dead_letters
@@ -195,7 +196,8 @@ pub async fn skipped(pool: &PgPool, consumer: &str) -> sqlx::Result<Vec<i64>> {
 }
 
 /// Gives the dead letters of one consumer to another, whose own are dropped but for the discarded ones: a
-/// rebuild that takes the live one's place brings what it could not handle along.
+/// rebuild that takes the live one's place brings what it could not handle along. What was discarded for the
+/// other meanwhile stays discarded.
 pub async fn hand_on(
     transaction: &mut PgTransaction<'_>,
     from: &str,
@@ -218,6 +220,11 @@ pub async fn hand_on(
     .bind(LOG)
     .execute(&mut **transaction)
     .await?;
+    sqlx::query("delete from dead_letters where consumer = $1 and log = $2")
+        .bind(from)
+        .bind(LOG)
+        .execute(&mut **transaction)
+        .await?;
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Kafka as a carrier of the log: names, partitions, records, and a feed that restores the log's order.
 
+mod confirm;
 mod feed;
 mod gap;
 mod link;
 mod order;
 mod partition;
 pub(crate) mod record;
+mod refused;
 mod topics;
 
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 pub use feed::KafkaFeed;
 pub(crate) use link::{Metadata, blocking, request_offsets, topic_partitions};
+pub use order::Buffered;
 pub(crate) use partition::partition_of;
 pub use topics::{PARTITIONS, TopicState, ensure_topics, missing_topics};
 

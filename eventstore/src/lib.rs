@@ -25,13 +25,15 @@ mod sealing;
 mod state;
 mod store;
 mod stream;
+mod transaction;
 
 pub use checkpoint::Checkpoint;
 pub use command::{CommandContext, CommandId, Decided, ExecuteError, Executed, Timer, TimerChange};
 pub use event::{DecodeError, Metadata, RecordedEvent};
 pub use feed::{FEED_WAIT_MAX, Feed, FeedError, FeedSource, StoreFeed};
 pub use kafka::{
-    KafkaFeed, KafkaSettings, PARTITIONS, TopicState, Topics, ensure_topics, missing_topics,
+    Buffered, KafkaFeed, KafkaSettings, PARTITIONS, TopicState, Topics, ensure_topics,
+    missing_topics,
 };
 pub use lease::{Lease, LeaseError, LeaseRow};
 pub use relay::{Relay, RelayError, RelayStatus};
@@ -39,6 +41,7 @@ pub use runner::{HandleError, Handler, RunError, Runner, RunnerOptions, Step};
 pub use sealing::{DataKey, Keys, SealError, Sealer};
 pub use store::{EventStore, OpenError, Options, check_keys, check_schema};
 pub use stream::{Stream, StreamSet};
+pub use transaction::{begin, begin_with};
 
 /// The name of the log in this database.
 pub const LOG: &str = "main";

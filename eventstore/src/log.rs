@@ -1,6 +1,8 @@
 //! Reading the log by position.
 
-use sqlx::PgExecutor;
+mod copy;
+
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::checkpoint::Checkpoint;
@@ -35,4 +37,19 @@ pub(crate) async fn read_after(
     .try_map(|row| RecordedEvent::from_row(&row))
     .fetch_all(executor)
     .await
+}
+
+/// As [`read_after`], for long pages: the server's binary COPY costs both sides about half of what rows do,
+/// but is planned anew each time.
+pub(crate) async fn scan_after(
+    pool: &PgPool,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<RecordedEvent>> {
+    let upto = after.saturating_add(limit);
+    let statement = format!(
+        "copy (select {COLUMNS} from events where position > {after} and position <= {upto} order by position)
+         to stdout (format binary)"
+    );
+    copy::events(pool, &statement).await
 }

@@ -6,6 +6,8 @@
 //! start, at take-over, after any delivery error) reads what the partitions hold beyond those offsets and
 //! publishes from the first event that one of them lacks: see [`resume`].
 
+mod ahead;
+mod batches;
 mod deliveries;
 mod found;
 mod progress;
@@ -24,6 +26,9 @@ use crate::feed::FeedError;
 use crate::kafka::KafkaSettings;
 use crate::lease::{Lease, LeaseError};
 use crate::store::EventStore;
+
+use batches::Batches;
+use session::Ended;
 
 pub use progress::RelayStatus;
 
@@ -52,7 +57,7 @@ pub struct Relay {
 pub enum RelayError {
     #[error("no topic is set for aggregate type {0}")]
     Unmapped(String),
-    #[error("topic {0} does not exist, run `nakku topics`")]
+    #[error("topic {0} does not exist or is hidden from this user, run `nakku topics`")]
     NoTopic(String),
     #[error(
         "topic {topic} has {found} partitions, the relay published to {published}: empty it, then run `nakku relay --from 0`"
@@ -74,8 +79,33 @@ pub enum RelayError {
     NoPosition(i64),
     #[error("reading the log failed")]
     Log(#[source] FeedError),
-    #[error("a record was not delivered")]
-    Delivery(#[source] KafkaError),
+    #[error("the event at position {position} was not delivered to topic {topic}")]
+    Delivery {
+        topic: String,
+        position: i64,
+        source: KafkaError,
+    },
+    #[error("the client took no event at position {position} for topic {topic}")]
+    Refused {
+        topic: String,
+        position: i64,
+        source: KafkaError,
+    },
+    #[error("the event at position {position} is under way to Kafka for {seconds} s")]
+    Stalled {
+        position: i64,
+        seconds: u64,
+        /// What the client said last about the brokers.
+        source: Option<KafkaError>,
+    },
+    #[error(
+        "topic {topic} lost acknowledged records: partition {partition} goes on at offset {offset}"
+    )]
+    Truncated {
+        topic: String,
+        partition: i32,
+        offset: i64,
+    },
     #[error("Kafka failed")]
     Kafka(#[from] KafkaError),
     #[error("the database failed")]
@@ -98,8 +128,31 @@ impl RelayError {
                 KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)
             ),
             Self::Log(error) => !error.is_transient(),
-            Self::NoTopic(_) | Self::Delivery(_) | Self::Database(_) | Self::Lease(_) => false,
+            Self::NoTopic(_)
+            | Self::Delivery { .. }
+            | Self::Refused { .. }
+            | Self::Stalled { .. }
+            | Self::Truncated { .. }
+            | Self::Database(_)
+            | Self::Lease(_) => false,
         }
+    }
+}
+
+impl RelayError {
+    /// With its causes, on one line. A cause that its successor already quotes is not said twice.
+    fn one_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !line.ends_with(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
+            cause = error.source();
+        }
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -133,6 +186,11 @@ impl Relay {
             result = self.lead_or_stand_by(&shutdown) => result,
             () = reporting => Ok(()),
         }
+    }
+
+    /// The settings of its producer, for whoever wants to compare what else could be done with them.
+    pub fn producer_settings(settings: &KafkaSettings) -> rdkafka::ClientConfig {
+        deliveries::config(settings, None)
     }
 
     /// What the relay has published and what it has yet to.
@@ -175,18 +233,30 @@ impl Relay {
     /// Publishes under the lease, beginning again after each error that may pass.
     async fn lead(&self, lease: &Lease, shutdown: &CancellationToken) -> Result<(), RelayError> {
         let mut waits = restarts();
+        let mut batches = Batches::Full;
         loop {
             let began = tokio::time::Instant::now();
-            let error = match session::publish(&self.store, &self.settings, lease, shutdown).await {
-                Ok(()) => return Ok(()),
+            let published =
+                session::publish(&self.store, &self.settings, lease, batches, shutdown).await;
+            let error = match published {
+                Ok(Ended::Shutdown) => return Ok(()),
+                Ok(Ended::Passed) => {
+                    batches = Batches::Full;
+                    continue;
+                }
                 Err(error) => error,
             };
             if !lease.is_valid() {
                 return Err(lease.lost_error().into());
             }
-            if error.is_final() || matches!(error, RelayError::Lease(_)) {
+            if matches!(error, RelayError::Lease(_)) {
                 return Err(error);
             }
+            progress::failed(self.store.pool(), lease, &error.one_line()).await;
+            if error.is_final() {
+                return Err(error);
+            }
+            batches = batches.after(&error);
             if began.elapsed() > RESTART_RESET {
                 waits = restarts();
             }

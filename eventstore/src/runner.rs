@@ -6,6 +6,7 @@
 //! operator's retry or discard.
 
 mod backoff;
+mod batch;
 mod lag;
 mod parked;
 mod requests;
@@ -20,9 +21,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::backoff::Backoff;
+use self::batch::Batch;
 use self::parked::Parked;
 use crate::checkpoint::Checkpoint;
-use crate::dead_letters::{self, Letter};
 use crate::event::RecordedEvent;
 use crate::feed::{Feed, FeedError};
 use crate::store::EventStore;
@@ -41,7 +42,8 @@ const REQUESTS_INTERVAL: Duration = Duration::from_millis(500);
 /// Gives events their effect.
 #[async_trait]
 pub trait Handler: Send {
-    /// How far the effects have come, read from where they are. Asked once, before the first batch.
+    /// How far the effects have come, read from where they are. Asked before the first batch, and again after
+    /// a step was broken off: its effect may have become durable or not.
     async fn checkpoint(&mut self) -> anyhow::Result<Checkpoint>;
 
     /// Gives the events their effect and moves the checkpoint to `upto`, which become durable together, or
@@ -125,8 +127,12 @@ pub struct Runner {
     store: EventStore,
     consumer: String,
     options: RunnerOptions,
-    /// Where the handler stands; none before the first step.
+    /// Where the handler stands; none before the first step, and while that is uncertain.
     checkpoint: Option<Checkpoint>,
+    /// What was read from the feed and has not yet had its effect.
+    batch: Option<Batch>,
+    /// Whether a step is under way; at the beginning of one: whether the last was broken off.
+    stepping: bool,
     parked: Parked,
     requests_at: Instant,
     position: Arc<AtomicI64>,
@@ -153,6 +159,8 @@ impl Runner {
             consumer: consumer.into(),
             options,
             checkpoint: None,
+            batch: None,
+            stepping: false,
             parked: Parked::default(),
             requests_at: Instant::now(),
             position: Arc::default(),
@@ -170,7 +178,8 @@ impl Runner {
     }
 
     /// Takes up what operators asked for, then hands over one batch; returns without one when nothing came
-    /// in half a second. Waits as long as it takes for what may pass.
+    /// in half a second. Waits as long as it takes for what may pass. Dropping the future loses nothing: the
+    /// next step, over the same feed, goes on from what has had its effect.
     pub async fn step(
         &mut self,
         feed: &mut dyn Feed,
@@ -221,23 +230,31 @@ impl Runner {
         handler: &mut dyn Handler,
         stop: &CancellationToken,
     ) -> Result<Step, Halt> {
+        if std::mem::replace(&mut self.stepping, true) {
+            self.checkpoint = None;
+            self.requests_at = Instant::now();
+        }
         let checkpoint = self.begin(handler, stop).await?;
         if Instant::now() >= self.requests_at {
             self.take_requests(handler, checkpoint, stop).await?;
             self.requests_at = Instant::now() + REQUESTS_INTERVAL;
         }
-        let events = self.read(feed, stop).await?;
-        let handled = events.len();
-        if handled > 0 {
-            self.hand_over(handler, events, stop).await?;
+        let mut batch = self.batch.take();
+        if batch.is_none() {
+            batch = Batch::of(self.read(feed, stop).await?);
         }
+        self.batch = batch.and_then(|batch| batch.after(checkpoint.position));
+        let handled = self.batch.as_ref().map_or(0, Batch::len);
+        fail::fail_point!("feed-read");
+        self.hand_over(handler, checkpoint, stop).await?;
+        self.stepping = false;
         Ok(Step {
             handled,
             position: self.position(),
         })
     }
 
-    /// Where the handler stands, asked for once.
+    /// Where the handler stands, asked for where it is not known.
     async fn begin(
         &mut self,
         handler: &mut dyn Handler,
@@ -281,91 +298,6 @@ impl Runner {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Hands a batch over until it has had its effect, less what is parked.
-    async fn hand_over(
-        &mut self,
-        handler: &mut dyn Handler,
-        events: Vec<RecordedEvent>,
-        stop: &CancellationToken,
-    ) -> Result<(), Halt> {
-        let Some(last) = events.last() else {
-            return Ok(());
-        };
-        let upto = Checkpoint {
-            position: last.position,
-            event_id: Some(last.event_id),
-        };
-        let (mut batch, waiting) = self.parked.sort_out(events);
-        self.park(&waiting, None, stop).await?;
-        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
-        loop {
-            match handler.handle(&batch, &upto).await {
-                Ok(()) => break,
-                Err(HandleError::Fenced(reason)) => return Err(RunError::Fenced(reason).into()),
-                Err(HandleError::Poison { position, error }) if holds(&batch, position) => {
-                    let rest = self.parked.begin(&mut batch, position);
-                    self.park(&rest, Some(&error), stop).await?;
-                }
-                Err(error @ (HandleError::Transient(_) | HandleError::Poison { .. })) => {
-                    backoff.pause("handling a batch", &error).await?;
-                }
-            }
-        }
-        self.reached(upto);
-        Ok(())
-    }
-
-    /// Writes events into `dead_letters`; `error` is why the first of them failed.
-    async fn park(
-        &self,
-        events: &[RecordedEvent],
-        error: Option<&str>,
-        stop: &CancellationToken,
-    ) -> Result<(), Halt> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        if let (Some(error), Some(first)) = (error, events.first()) {
-            tracing::error!(
-                consumer = self.consumer,
-                position = first.position,
-                stream_type = first.aggregate_type,
-                stream_id = first.aggregate_id,
-                event_type = first.event_type,
-                error,
-                "event cannot be handled, its stream is parked"
-            );
-        }
-        let mut errors = std::iter::once(error).chain(std::iter::repeat(None));
-        let letters: Vec<Letter<'_>> = events
-            .iter()
-            .map(|event| Letter {
-                event,
-                error: errors.next().flatten(),
-            })
-            .collect();
-        let pool = self.store.pool();
-        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
-        while let Err(error) = dead_letters::park(pool, &self.consumer, &letters).await {
-            backoff.pause("parking events", &error).await?;
-        }
-        if self.parked.len() > PARKED_STREAMS_MAX {
-            return Err(Halt::Failed(RunError::TooManyParked {
-                consumer: self.consumer.clone(),
-            }));
-        }
-        self.report_parked();
-        Ok(())
-    }
-
-    fn report_parked(&self) {
-        let Some(name) = &self.options.metrics_name else {
-            return;
-        };
-        let streams = u32::try_from(self.parked.len()).unwrap_or(u32::MAX);
-        metrics::gauge!("nakku_dead_letters", "consumer" => name.clone()).set(f64::from(streams));
     }
 }
 

@@ -22,7 +22,7 @@ use self::housekeeping::{poll_head, purge_outcomes};
 use crate::checkpoint::Checkpoint;
 use crate::command::{CommandContext, Decided, ExecuteError, Executed};
 use crate::committer::{Claim, Committer, Decision, InFlight, Registry, Reply, Request};
-use crate::event::{COLUMNS, RecordedEvent, Upcasters};
+use crate::event::{COLUMNS, RecordedEvent, Upcasters, of_known_version};
 use crate::log;
 use crate::sealing::{Keys, Sealer};
 use crate::state::{StateCache, panic_message};
@@ -81,9 +81,9 @@ impl EventStore {
         check_keys(&pool, &options.keys).await?;
         let head = Arc::new(watch::Sender::new(log::head(&pool).await?.position));
         let upcasters = Upcasters::new(options.upcasters);
-        let cache = StateCache::new(upcasters.clone(), options.snapshot_shapes);
+        let cache = StateCache::new(upcasters.clone(), options.snapshot_shapes, pool.clone());
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let committer = Committer::new(pool.clone(), cache, head.clone());
+        let committer = Committer::new(&pool, cache, &head);
         let background = CancellationToken::new();
         tokio::spawn(
             background
@@ -220,7 +220,8 @@ impl EventStore {
                 }
                 let event = self.inner.upcasters.upcast_serialized(event);
                 let (mut aggregate, _) = folded.unwrap_or_default();
-                aggregate.apply(serde_json::from_value(event.payload)?);
+                let payload = serde_json::from_value(event.payload)?;
+                aggregate.apply(of_known_version::<A::Event>(payload, &event.event_version)?);
                 folded = Some((aggregate, sequence));
             }
             Ok(folded)

@@ -1,6 +1,7 @@
 //! The command line: roles and verbs. Settings are flags too; they are added from the list in `config`.
 
 mod arguments;
+mod bench;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub use arguments::StreamId;
+pub use bench::{AppendBench, Bench, BenchSubject, RelayBench, ReplayBench};
 
 use crate::config::{self, Flags, Scope};
 
@@ -71,6 +73,11 @@ pub enum Command {
     Events(Events),
     /// Check the log (no holes, versions contiguous) and every read model against a rebuild; exit 1 on differences
     Verify(Listing),
+    /// Measure this program beside what bounds it, on an engine of its own
+    ///
+    /// Works in a private PostgreSQL that is thrown away, or in scratch databases of the server in DATABASE_URL and scratch
+    /// topics of KAFKA_BROKERS; never in an installation's log. The sides take turns; figures are medians of the rounds.
+    Bench(Bench),
     /// Print the OpenAPI document
     Openapi,
     /// Print the configuration in force, with the origin of each value and secrets masked

@@ -226,7 +226,8 @@ fn refused(problem: &Problem) -> anyhow::Error {
     anyhow!(document.detail)
 }
 
-fn new_product(product: &SeedProduct) -> anyhow::Result<NewProduct> {
+/// A line of the catalogue as a command takes it.
+pub(crate) fn new_product(product: &SeedProduct) -> anyhow::Result<NewProduct> {
     let currency = Currency::from_code(&product.price.currency).context("the currency")?;
     Ok(NewProduct {
         sku: Sku::from_str(&product.sku)?,

@@ -11,7 +11,7 @@ mod postmaster;
 mod server;
 mod server_user;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
@@ -37,6 +37,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// The superuser of the cluster, and the one database in it.
 const USER: &str = "nakku";
 const DATABASE: &str = "nakku";
+
+/// A program of PostgreSQL's packages on this machine, as `pgbench`; beside the newest server, else on the `PATH`.
+pub fn client_program(name: &str) -> Option<PathBuf> {
+    binaries::client_program(name)
+}
 
 /// A running private server, and this process's share in it.
 ///

@@ -1,5 +1,6 @@
 //! The verbs: each does one thing on the database and ends.
 
+mod bench;
 mod create_admin;
 mod dead_letters;
 mod events;
@@ -57,6 +58,7 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<Ended> {
         Command::DeadLetters(arguments) => return dead_letters::run(config, arguments).await,
         Command::Events(arguments) => events::run(config, arguments).await,
         Command::Verify(listing) => return verify::run(config, listing.output).await,
+        Command::Bench(arguments) => bench::run(config, arguments).await,
         other => bail!("{other:?} is no verb"),
     }
     .map(|()| Ended::Well)

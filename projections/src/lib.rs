@@ -23,6 +23,7 @@ pub mod replay;
 mod rows;
 mod search;
 mod stock;
+mod transaction;
 mod users;
 pub mod verify;
 mod worker;

@@ -19,6 +19,7 @@ pub(crate) struct Products;
 
 impl Rows for Products {
     const READS: &'static str = Product::TYPE;
+    const TABLE: &'static str = "products";
     type Event = Event;
     type Key = String;
     type Row = Row;

@@ -31,20 +31,9 @@ impl<'a, E> Recorded<'a, E> {
 pub(crate) fn read<E: DomainEvent>(
     recorded: &RecordedEvent,
 ) -> Result<Recorded<'_, E>, HandleError> {
-    let event: E = recorded
+    let event = recorded
         .decode()
         .map_err(|error| poison(recorded.position, one_line(&error)))?;
-    let known = event.event_version();
-    if major(&known) != major(&recorded.event_version) {
-        let found = &recorded.event_version;
-        return Err(poison(
-            recorded.position,
-            format!(
-                "{} has version {found}, this program reads {known}",
-                recorded.event_type
-            ),
-        ));
-    }
     Ok(Recorded {
         position: recorded.position,
         id: &recorded.aggregate_id,
@@ -59,11 +48,6 @@ pub(crate) fn poison(position: i64, error: impl Display) -> HandleError {
         position,
         error: error.to_string(),
     }
-}
-
-/// Versions are semantic: within a major one, older programs read newer events.
-fn major(version: &str) -> &str {
-    version.split('.').next().unwrap_or(version)
 }
 
 /// Of an error and its causes, one line.

@@ -12,6 +12,8 @@ use crate::recorded::{Recorded, poison};
 pub(crate) trait Rows: Send + Sync + 'static {
     /// The aggregate type whose events are read; those of others are passed over.
     const READS: &'static str;
+    /// The table of a generation that holds the rows.
+    const TABLE: &'static str;
     type Event: Send + Sync;
     type Key: Clone + Eq + Hash + Send + Sync;
     type Row: Send + Sync;

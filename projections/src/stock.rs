@@ -16,6 +16,7 @@ pub(crate) struct StockLevels;
 
 impl Rows for StockLevels {
     const READS: &'static str = Stock::TYPE;
+    const TABLE: &'static str = "stock";
     type Event = Row;
     type Key = Key;
     type Row = Row;

@@ -39,6 +39,7 @@ pub(crate) enum Change {
 
 impl Rows for Users {
     const READS: &'static str = User::TYPE;
+    const TABLE: &'static str = "users";
     type Event = Change;
     type Key = String;
     type Row = Row;

@@ -101,16 +101,17 @@ async fn read_model(
         }
         None
     };
-    let id = request_comparison(store, name, shutdown).await?;
+    let id = request_comparison(store, name, worker.as_ref(), shutdown).await?;
     let replay = replay::await_finished(pool, id, worker.as_ref(), shutdown, |_| {}).await?;
     judge(&replay, report);
     Ok(())
 }
 
-/// Waits for a replay that is under way.
+/// Waits for a replay that is under way, and carries out one that nobody is at: whoever was may have been killed.
 async fn request_comparison(
     store: &EventStore,
     name: &str,
+    worker: Option<&Worker>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Uuid> {
     let request = Request {
@@ -124,6 +125,9 @@ async fn request_comparison(
     loop {
         match replays::request(store.pool(), &request).await {
             Err(RequestError::InProgress { .. }) if !shutdown.is_cancelled() => {
+                if let Some(worker) = worker {
+                    worker.run_until_idle(shutdown).await?;
+                }
                 tokio::time::sleep(UNDER_WAY_POLL).await;
             }
             requested => return Ok(requested?.replay.id),

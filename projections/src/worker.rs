@@ -1,9 +1,12 @@
 //! A read model's worker: holds its lease, or stands by.
 
+mod building;
+mod comparison;
 mod control;
 mod feed;
 mod follower;
 mod owner;
+mod progress;
 mod rebuild;
 mod session;
 
@@ -152,5 +155,6 @@ impl Worker {
 
 async fn serve(owner: &Arc<Owner>, until: Until) -> anyhow::Result<()> {
     owner.take_over().await?;
+    fail::fail_point!("projection-taken-over");
     Session::open(owner).await?.serve(until).await
 }

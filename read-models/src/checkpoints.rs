@@ -1,7 +1,8 @@
 //! How far a follower has come: the table `checkpoints`.
 //!
-//! A checkpoint moves in the transaction of the effect it stands for, and only from where the
-//! writer believed it to be. A writer that lost its place is thereby fenced off.
+//! A checkpoint moves in the transaction of the effect it stands for, only from where the writer
+//! believed it to be, and only while the writer holds the consumer's lease. A writer that lost its
+//! place is thereby fenced off.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
@@ -21,8 +22,11 @@ pub struct Checkpoint {
 /// Why a checkpoint did not move.
 #[derive(Debug, thiserror::Error)]
 pub enum AdvanceError {
-    /// Another writer has moved it, or the generation was dropped: stop writing.
-    #[error("{consumer} generation {generation} is no longer at position {expected}")]
+    /// Another writer has moved it or has taken the lease, or the generation was dropped: stop
+    /// writing.
+    #[error(
+        "{consumer} generation {generation} is no longer at position {expected}, or no longer this writer's"
+    )]
     Fenced {
         consumer: String,
         generation: i32,
@@ -67,17 +71,20 @@ pub async fn read(
     .await
 }
 
-/// Moves a checkpoint, in the transaction of the effect. Fails as fenced if it is not at `from`.
+/// Moves a checkpoint, in the transaction of the effect. Fails as fenced if it is not at `from`, or
+/// if the lease of the consumer's name is not at `epoch`.
 pub async fn advance(
     executor: impl PgExecutor<'_>,
     consumer: &str,
     generation: i32,
+    epoch: i64,
     from: &Checkpoint,
     to: &Checkpoint,
 ) -> Result<(), AdvanceError> {
     let moved = sqlx::query(
         "update checkpoints set position = $5, event_id = $6, updated_at = now()
-          where consumer = $1 and generation = $2 and log = $3 and position = $4",
+          where consumer = $1 and generation = $2 and log = $3 and position = $4
+            and exists (select from leases where name = $1 and epoch = $7)",
     )
     .bind(consumer)
     .bind(generation)
@@ -85,6 +92,7 @@ pub async fn advance(
     .bind(from.position)
     .bind(to.position)
     .bind(to.event_id)
+    .bind(epoch)
     .execute(executor)
     .await?;
     if moved.rows_affected() == 0 {
@@ -117,6 +125,32 @@ pub async fn publish(
     .bind(LOG)
     .bind(checkpoint.position)
     .bind(checkpoint.event_id)
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// As [`publish`], if the lease of the consumer's name is still at `epoch`; does nothing otherwise.
+pub async fn publish_under_lease(
+    executor: impl PgExecutor<'_>,
+    consumer: &str,
+    generation: i32,
+    epoch: i64,
+    checkpoint: &Checkpoint,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into checkpoints (consumer, generation, log, position, event_id)
+         select name, $2, $3, $4, $5 from leases where name = $1 and epoch = $6
+         on conflict (consumer, generation, log)
+         do update set position = excluded.position, event_id = excluded.event_id,
+                       updated_at = now()",
+    )
+    .bind(consumer)
+    .bind(generation)
+    .bind(LOG)
+    .bind(checkpoint.position)
+    .bind(checkpoint.event_id)
+    .bind(epoch)
     .execute(executor)
     .await?;
     Ok(())

@@ -99,17 +99,23 @@ pub async fn list(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Registratio
         .await
 }
 
-/// Draws the number of a new generation: above every one that the row names.
-pub async fn begin_building(executor: impl PgExecutor<'_>, name: &str) -> Result<Begun, Error> {
+/// Draws the number of a new generation: above every one that the row names, and above `taken`, for
+/// files of other generations that the database does not know.
+pub async fn begin_building(
+    executor: impl PgExecutor<'_>,
+    name: &str,
+    taken: i32,
+) -> Result<Begun, Error> {
     sqlx::query_as(
         "with before as (select name, building from projections where name = $1 for update)
          update projections p
-            set building = greatest(p.live, p.previous, p.building, 0) + 1
+            set building = greatest(p.live, p.previous, p.building, $2) + 1
            from before
           where p.name = before.name
          returning p.building as generation, before.building as abandoned",
     )
     .bind(name)
+    .bind(taken)
     .fetch_optional(executor)
     .await?
     .ok_or_else(|| Error::Unknown {
@@ -240,6 +246,19 @@ pub async fn set_failure(
 /// constant and a number), never a client's text, so the name may stand in SQL as it is.
 pub fn schema_name(model: &str, generation: i32) -> String {
     format!("{model}_{generation}")
+}
+
+/// Whether a generation's table is there: somebody may have dropped it by hand.
+pub async fn has_table(
+    executor: impl PgExecutor<'_>,
+    model: &str,
+    generation: i32,
+    table: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select to_regclass($1) is not null")
+        .bind(format!("{}.{table}", schema_name(model, generation)))
+        .fetch_one(executor)
+        .await
 }
 
 /// Drops a generation's schema with all that is in it; does nothing if there is none.

@@ -9,6 +9,7 @@
 //! Nothing here knows an event; turning events into rows is the work of `projections`.
 
 pub mod checkpoints;
+mod comments;
 pub mod differences;
 pub mod generations;
 pub mod leases;

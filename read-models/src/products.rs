@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
+use crate::comments;
 use crate::differences::{self, Differences};
 use crate::generations::{drop_schema, schema_name};
 
@@ -80,6 +81,32 @@ pub struct Product {
 const COLUMNS: &str = "id, sku, name, brand, description, category, size, attributes, \
                        amount_minor, currency, status, version";
 
+const TABLE_COMMENT: &str = "A generation of the read model products: one row a product. Derived from the log; \
+                             `nakku replay products` makes it anew.";
+const COLUMN_COMMENTS: &[(&str, &str)] = &[
+    ("id", "The product."),
+    ("sku", "Its SKU, for good."),
+    ("name", "What it is called."),
+    ("brand", "Who makes it, if known."),
+    ("description", "What there is to say about it."),
+    (
+        "category",
+        "A JSON array, from the widest to the narrowest.",
+    ),
+    ("size", "The size of a pack, in words."),
+    ("attributes", "A JSON object of texts: what else is known."),
+    (
+        "amount_minor",
+        "Price of one piece in the currency's smallest unit.",
+    ),
+    ("currency", "ISO 4217 code of the price."),
+    ("status", "active or discontinued."),
+    (
+        "version",
+        "Version of the product's stream that the row shows.",
+    ),
+];
+
 /// Makes the tables of a new generation; does nothing where they are.
 pub async fn create_generation(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
     let schema = schema_name(NAME, generation);
@@ -106,7 +133,7 @@ pub async fn create_generation(connection: &mut PgConnection, generation: i32) -
     ] {
         sqlx::query(&statement).execute(&mut *connection).await?;
     }
-    Ok(())
+    comments::write(connection, &schema, NAME, TABLE_COMMENT, COLUMN_COMMENTS).await
 }
 
 /// Drops a generation; does nothing if there is none.

@@ -7,6 +7,7 @@
 //!
 //! Blocking throughout, but for [`SearchReader`]: call it from a blocking thread.
 
+mod bulk;
 mod compare;
 mod directory_id;
 mod document;
@@ -23,6 +24,7 @@ mod snapshot;
 mod tokenizers;
 mod writer;
 
+pub use bulk::{Encoded, index_plainly};
 pub use compare::compare;
 pub use directory_id::DirectoryId;
 pub use document::{Document, ProductPart, StockPart};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
+use crate::comments;
 use crate::differences::{self, Differences};
 use crate::generations::{drop_schema, schema_name};
 
@@ -46,6 +47,20 @@ impl Stock {
 
 const COLUMNS: &str = "store_id, sku, on_hand, reserved, available, version";
 
+const TABLE_COMMENT: &str = "A generation of the read model stock: one row a store and SKU. Derived from the log; \
+                             `nakku replay stock` makes it anew.";
+const COLUMN_COMMENTS: &[(&str, &str)] = &[
+    ("store_id", "The store."),
+    ("sku", "The SKU; it need not be a product yet."),
+    ("on_hand", "Pieces in the store."),
+    ("reserved", "Those among them that are promised to orders."),
+    ("available", "on_hand less reserved."),
+    (
+        "version",
+        "Version of the stock's stream that the row shows.",
+    ),
+];
+
 /// Makes the tables of a new generation; does nothing where they are.
 pub async fn create_generation(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
     let schema = schema_name(NAME, generation);
@@ -66,7 +81,7 @@ pub async fn create_generation(connection: &mut PgConnection, generation: i32) -
     ] {
         sqlx::query(&statement).execute(&mut *connection).await?;
     }
-    Ok(())
+    comments::write(connection, &schema, NAME, TABLE_COMMENT, COLUMN_COMMENTS).await
 }
 
 /// Drops a generation; does nothing if there is none.

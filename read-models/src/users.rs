@@ -10,6 +10,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
+use crate::comments;
 use crate::differences::{self, Differences};
 use crate::generations::{drop_schema, schema_name};
 
@@ -112,6 +113,29 @@ pub struct User {
 const COLUMNS: &str =
     "id, email, name, phone, addresses, notification_preferences, status, role, version";
 
+const TABLE_COMMENT: &str = "A generation of the read model users: one row a user. Derived from the log; \
+                             `nakku replay users` makes it anew.";
+const COLUMN_COMMENTS: &[(&str, &str)] = &[
+    ("id", "The user, as the subject of tokens names it."),
+    ("email", "In the clear; null once erased."),
+    ("name", "In the clear; null once erased."),
+    (
+        "phone",
+        "In the clear; null where there is none, and once erased.",
+    ),
+    (
+        "addresses",
+        "A JSON array, in the clear; empty once erased.",
+    ),
+    ("notification_preferences", "A JSON object, by channel."),
+    ("status", "active, deactivated or erased."),
+    ("role", "customer, courier, staff or admin."),
+    (
+        "version",
+        "Version of the user's stream that the row shows.",
+    ),
+];
+
 /// Makes the tables of a new generation; does nothing where they are.
 pub async fn create_generation(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
     let schema = schema_name(NAME, generation);
@@ -133,7 +157,7 @@ pub async fn create_generation(connection: &mut PgConnection, generation: i32) -
     ] {
         sqlx::query(&statement).execute(&mut *connection).await?;
     }
-    Ok(())
+    comments::write(connection, &schema, NAME, TABLE_COMMENT, COLUMN_COMMENTS).await
 }
 
 /// Drops a generation; does nothing if there is none.

@@ -28,6 +28,10 @@ struct Outbox {
     oldest_seconds: f64,
     /// Who holds the relay's lease; `null` where nobody does.
     leader: Option<String>,
+    /// What the relay's last attempt failed with; `null` once it publishes again.
+    error: Option<String>,
+    /// Failed attempts in a row; 0 where there is no error.
+    attempts: i64,
 }
 
 /// How far Kafka is behind the log.
@@ -43,6 +47,8 @@ async fn status(State(api): State<AdminApi>, _: Admin) -> Result<Json<Outbox>, P
         pending,
         oldest_seconds,
         leader,
+        error,
+        attempts,
     } = Relay::status(api.pool()).await.map_err(database)?;
     Ok(Json(Outbox {
         head,
@@ -50,5 +56,7 @@ async fn status(State(api): State<AdminApi>, _: Admin) -> Result<Json<Outbox>, P
         pending,
         oldest_seconds,
         leader,
+        error,
+        attempts,
     }))
 }

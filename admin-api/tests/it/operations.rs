@@ -83,8 +83,10 @@ async fn everything_is_for_administrators_only() {
 async fn the_outbox_says_how_far_kafka_is_behind() {
     let api = Api::start().await;
     let empty = api.get("outbox").await.is(200);
-    let expected =
-        json!({"head": 0, "published": 0, "pending": 0, "oldest_seconds": 0.0, "leader": null});
+    let expected = json!({
+        "head": 0, "published": 0, "pending": 0, "oldest_seconds": 0.0, "leader": null,
+        "error": null, "attempts": 0,
+    });
     assert_eq!(empty, expected);
     receive_many(&api.store, "store-1:A", 3).await;
     let outbox = api.get("outbox").await.is(200);

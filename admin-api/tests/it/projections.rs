@@ -9,7 +9,7 @@ use crate::{Api, each};
 /// A generation goes live at a position.
 async fn go_live(pool: &PgPool, name: &str, shape: &str, position: i64) {
     generations::ensure(pool, name).await.unwrap();
-    let begun = generations::begin_building(pool, name).await.unwrap();
+    let begun = generations::begin_building(pool, name, 0).await.unwrap();
     let checkpoint = Checkpoint {
         position,
         event_id: None,

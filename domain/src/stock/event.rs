@@ -23,12 +23,12 @@ pub enum Event {
         on_hand: u32,
         reserved: u32,
     },
-    /// A count was corrected by hand, up or down.
+    /// The pieces were counted: not those `expected`, but `on_hand`.
     #[serde(rename = "inventory.adjusted")]
     Adjusted {
         store_id: StoreId,
         sku: Sku,
-        delta: i64,
+        expected: u32,
         reason: Reason,
         on_hand: u32,
         reserved: u32,
@@ -95,7 +95,7 @@ pub enum Event {
 
 event_types! {
     Received = "inventory.received" "1.0",
-    Adjusted = "inventory.adjusted" "1.0",
+    Adjusted = "inventory.adjusted" "2.0",
     Reserved = "inventory.reserved" "1.0",
     Released = "inventory.released" "1.0",
     Committed = "inventory.committed" "1.0",
@@ -180,7 +180,11 @@ impl Event {
             Event::Received { quantity, .. } | Event::Returned { quantity, .. } => {
                 before.arrive(quantity.get())
             }
-            Event::Adjusted { delta, .. } => before.adjust(*delta),
+            Event::Adjusted {
+                expected, on_hand, ..
+            } => (before.on_hand == *expected)
+                .then(|| before.counted(*on_hand))
+                .flatten(),
             Event::Reserved { quantity, .. } => before.reserve(quantity.get()),
             Event::Released { quantity, .. } => before.release(quantity.get()),
             Event::Committed { quantity, .. } => before.commit(quantity.get()),

@@ -28,6 +28,10 @@ impl Levels {
 
     pub(super) fn adjust(self, delta: i64) -> Option<Self> {
         let on_hand = u32::try_from(i64::from(self.on_hand).checked_add(delta)?).ok()?;
+        self.counted(on_hand)
+    }
+
+    pub(super) fn counted(self, on_hand: u32) -> Option<Self> {
         Self { on_hand, ..self }.sound()
     }
 

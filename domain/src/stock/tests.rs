@@ -40,11 +40,11 @@ fn received(number: u32, on_hand: u32, reserved: u32) -> Event {
     }
 }
 
-fn adjusted(delta: i64, on_hand: u32, reserved: u32) -> Event {
+fn adjusted(expected: u32, on_hand: u32, reserved: u32) -> Event {
     Event::Adjusted {
         store_id: store_id(),
         sku: sku(),
-        delta,
+        expected,
         reason: reason(),
         on_hand,
         reserved,
@@ -151,7 +151,7 @@ fn goods_add_to_what_is_there() {
 
 #[test]
 fn a_store_holds_only_so_much() {
-    let full = [adjusted(i64::from(ON_HAND_MAX), ON_HAND_MAX, 0)];
+    let full = [adjusted(0, ON_HAND_MAX, 0)];
     let too_many = |requested| Error::TooMany {
         on_hand: ON_HAND_MAX,
         requested,
@@ -172,10 +172,10 @@ fn a_store_holds_only_so_much() {
 fn a_count_is_corrected_up_and_down() {
     given([])
         .when(adjust_by(3))
-        .then_expect_events(vec![adjusted(3, 3, 0)]);
+        .then_expect_events(vec![adjusted(0, 3, 0)]);
     given([received(50, 50, 0)])
         .when(adjust_by(-8))
-        .then_expect_events(vec![adjusted(-8, 42, 0)]);
+        .then_expect_events(vec![adjusted(50, 42, 0)]);
     given([received(50, 50, 0)])
         .when(adjust_by(0))
         .then_expect_events(vec![]);
@@ -293,7 +293,7 @@ fn out_of_stock_is_told_when_nothing_is_left() {
         .then_expect_events(vec![reserved(3, 3, 3), out(3, 3)]);
     given([received(12, 12, 0)])
         .when(adjust_by(-12))
-        .then_expect_events(vec![adjusted(-12, 0, 0), low(0, 0, 0), out(0, 0)]);
+        .then_expect_events(vec![adjusted(12, 0, 0), low(0, 0, 0), out(0, 0)]);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn stock_event() -> impl Strategy<Value = stock::Event> {
     };
     let order_id = uuid().prop_map(OrderId::new);
     let quantity = (1..=Quantity::MAX).prop_map(|pieces| Quantity::new(pieces).unwrap());
-    let adjustment = (any::<i64>(), text::<Reason>());
+    let adjustment = (any::<u32>(), text::<Reason>());
     let counts = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>());
     (
         0..8,
@@ -162,7 +162,7 @@ fn stock_event() -> impl Strategy<Value = stock::Event> {
                 sku,
                 order_id,
                 quantity,
-                (delta, reason),
+                (expected, reason),
                 (on_hand, reserved, available, threshold),
             )| {
                 match kind {
@@ -176,7 +176,7 @@ fn stock_event() -> impl Strategy<Value = stock::Event> {
                     1 => Adjusted {
                         store_id,
                         sku,
-                        delta,
+                        expected,
                         reason,
                         on_hand,
                         reserved,

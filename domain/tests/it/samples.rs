@@ -139,7 +139,7 @@ fn stock_events() -> Vec<stock::Event> {
         stock::Event::Adjusted {
             store_id: store_id(),
             sku: sku(),
-            delta: -2,
+            expected: 40,
             reason: "broken bottles".parse().unwrap(),
             on_hand: 38,
             reserved: 0,

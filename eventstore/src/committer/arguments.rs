@@ -1,6 +1,8 @@
 //! The arguments of `append`, as arrays. `draft`, in each, is the command that a row belongs to, and so
 //! gives its group.
 
+use std::sync::Arc;
+
 use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -16,12 +18,12 @@ pub(super) struct Events {
     pub(super) draft: Vec<usize>,
     pub(super) id: Vec<Uuid>,
     pub(super) aggregate_type: Vec<&'static str>,
-    pub(super) aggregate_id: Vec<String>,
+    pub(super) aggregate_id: Vec<Arc<str>>,
     pub(super) sequence: Vec<i64>,
     event_type: Vec<String>,
     event_version: Vec<String>,
     payload: Vec<String>,
-    metadata: Vec<String>,
+    metadata: Vec<Arc<str>>,
     command: Vec<Option<Uuid>>,
     command_events: Vec<Option<i32>>,
     fingerprint: Vec<Option<Vec<u8>>>,
@@ -61,17 +63,17 @@ impl Events {
         stream: &StreamKey,
         sequence: i64,
         event: EncodedEvent,
-        metadata: &str,
+        metadata: &Arc<str>,
     ) {
         self.draft.push(draft);
         self.id.push(Uuid::now_v7());
         self.aggregate_type.push(stream.aggregate_type);
-        self.aggregate_id.push(stream.aggregate_id.to_string());
+        self.aggregate_id.push(stream.aggregate_id.clone());
         self.sequence.push(sequence);
         self.event_type.push(event.event_type);
         self.event_version.push(event.event_version);
         self.payload.push(event.payload);
-        self.metadata.push(metadata.to_owned());
+        self.metadata.push(metadata.clone());
         self.command.push(None);
         self.command_events.push(None);
         self.fingerprint.push(None);
@@ -153,12 +155,12 @@ impl Batch {
         .bind(group(&self.events.draft))
         .bind(&self.events.id)
         .bind(&self.events.aggregate_type)
-        .bind(&self.events.aggregate_id)
+        .bind(texts(&self.events.aggregate_id))
         .bind(&self.events.sequence)
         .bind(&self.events.event_type)
         .bind(&self.events.event_version)
         .bind(&self.events.payload)
-        .bind(&self.events.metadata)
+        .bind(texts(&self.events.metadata))
         .bind(&self.events.command)
         .bind(&self.events.command_events)
         .bind(&self.events.fingerprint)
@@ -172,4 +174,8 @@ impl Batch {
         .fetch_all(connection)
         .await
     }
+}
+
+fn texts(shared: &[Arc<str>]) -> Vec<&str> {
+    shared.iter().map(|text| &**text).collect()
 }

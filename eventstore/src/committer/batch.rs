@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -277,7 +278,7 @@ impl Batch {
     }
 }
 
-fn metadata_of(request: &Request) -> String {
+fn metadata_of(request: &Request) -> Arc<str> {
     let context = &request.context;
     serde_json::to_string(&Metadata {
         correlation_id: context.correlation_id.clone(),
@@ -286,6 +287,7 @@ fn metadata_of(request: &Request) -> String {
         traceparent: context.traceparent.clone(),
     })
     .expect("strings only")
+    .into()
 }
 
 /// The size of all payloads, or why one of them cannot be stored.

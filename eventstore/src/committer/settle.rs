@@ -5,19 +5,19 @@ use std::collections::{HashMap, HashSet};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Committer;
 use super::batch::{Answer, Batch, Draft};
+use super::lane::Lane;
 use super::request::{Reply, Request};
 use crate::command::Executed;
-use crate::state::{Snapshot, Versioned, write_snapshot};
-
-/// A stream's state is kept as a snapshot whenever its version passes a multiple of this.
-const SNAPSHOT_EVERY: i64 = 1_000;
+use crate::state::{SNAPSHOT_EVERY, Versioned, keep_snapshot};
 
 /// What a batch came to.
 pub(super) struct Settled {
     /// Newest position before the batch.
     head: i64,
+    /// Newest position after it: what an answer without events rests on is at or below it, also where that is
+    /// an event of this very batch.
+    newest: i64,
     /// Positions of the batch's events, by index; none for those left out.
     positions: Vec<Option<i64>>,
     /// Groups left out.
@@ -41,7 +41,7 @@ enum KnownReply {
     Answer(Answer, i64),
 }
 
-impl Committer {
+impl Lane {
     /// Reads what the rows mean. Looks into the log where commands are known, or where the batch was sent
     /// more than once and may have been left out because it is in already.
     pub(super) async fn settle(
@@ -52,6 +52,7 @@ impl Committer {
     ) -> sqlx::Result<Settled> {
         let mut settled = Settled {
             head: 0,
+            newest: 0,
             positions: vec![None; batch.events.id.len()],
             left_out: HashSet::new(),
             moved: Vec::new(),
@@ -82,6 +83,7 @@ impl Committer {
                 settled.positions[event] = Some(next);
             }
         }
+        settled.newest = next;
         let _ = self.head.send_if_modified(|head| {
             let newer = next > *head;
             *head = (*head).max(next);
@@ -107,7 +109,7 @@ impl Committer {
             metrics::counter!("nakku_append_conflicts_total").increment(1);
         }
         for (slot, group) in batch.slots.iter().zip(&batch.groups) {
-            if settled.left_out.contains(group) {
+            if settled.left_out.contains(group) && !keeps_uncommitted_states() {
                 // Own or not: whatever the batch took it for has not been confirmed.
                 self.cache.forget(&slot.key);
             } else {
@@ -134,26 +136,14 @@ impl Committer {
         if before / SNAPSHOT_EVERY == now.version / SNAPSHOT_EVERY {
             return;
         }
-        let snapshot = match (slot.to_snapshot)(&now.state) {
-            Ok(json) => Snapshot {
-                key: slot.key.clone(),
-                version: now.version,
-                shape,
-                json,
-            },
-            Err(error) => {
-                tracing::error!(stream = %slot.key, %error, "a state cannot be written as a snapshot");
-                return;
-            }
-        };
-        let pool = self.pool.clone();
-        // Off the path: a snapshot that fails costs a longer read later, nothing else.
-        tokio::spawn(async move {
-            if let Err(error) = write_snapshot(&pool, &snapshot).await {
-                tracing::warn!(stream = %snapshot.key, %error, "a snapshot could not be written");
-            }
-        });
+        keep_snapshot(&self.pool, &slot.key, shape, now, slot.to_snapshot);
     }
+}
+
+/// A bug that the fault tests plant, to see that they would catch it.
+fn keeps_uncommitted_states() -> bool {
+    fail::fail_point!("planted-uncommitted-states", |_| true);
+    false
 }
 
 fn count_events(batch: &Batch, settled: &Settled) {
@@ -197,7 +187,7 @@ impl Settled {
                 events: draft.events,
                 replayed: false,
             }),
-            Some(answer) => answer.tell(self.head, false),
+            Some(answer) => answer.tell(self.newest, false),
         };
         draft.request.reply(reply);
         None
@@ -306,7 +296,7 @@ async fn find_own_events(
         .collect();
     let ids: Vec<&str> = wanted
         .iter()
-        .map(|e| batch.events.aggregate_id[*e].as_str())
+        .map(|e| &*batch.events.aggregate_id[*e])
         .collect();
     let sequences: Vec<i64> = wanted.iter().map(|e| batch.events.sequence[*e]).collect();
     let found: Vec<(i64, i64, Uuid)> = sqlx::query_as(

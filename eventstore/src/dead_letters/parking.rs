@@ -63,14 +63,17 @@ pub(crate) struct ParkedStream {
     pub(crate) name: (String, String),
     /// The position from which on its events wait.
     pub(crate) first: i64,
-    /// Whether another try was asked for.
+    /// Whether it is to be tried again: somebody asked for it, or the first of its events has never failed.
+    /// Then what it waited behind was discarded, or was handled by a retry that was broken off.
     pub(crate) retry: bool,
 }
 
 /// The parked streams of a consumer, by their first position.
 pub(crate) async fn streams(pool: &PgPool, consumer: &str) -> sqlx::Result<Vec<ParkedStream>> {
     let rows: Vec<(String, String, i64, bool)> = sqlx::query_as(
-        "select stream_type, stream_id, min(position), bool_or(state = 'retry') from dead_letters
+        "select stream_type, stream_id, min(position),
+                bool_or(state = 'retry') or (array_agg(error order by position))[1] is null
+         from dead_letters
          where consumer = $1 and log = $2 and state <> 'discarded'
          group by stream_type, stream_id order by min(position)",
     )
@@ -106,29 +109,55 @@ pub(crate) async fn skipped_after(
     .await
 }
 
-/// The first positions of a parked stream.
+/// The first positions of a parked stream, as far as the consumer has come.
 pub(crate) async fn waiting(
     pool: &PgPool,
     consumer: &str,
     (stream_type, stream_id): &(String, String),
+    upto: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
         "select position from dead_letters
          where consumer = $1 and log = $2 and stream_type = $3 and stream_id = $4
-           and state <> 'discarded'
-         order by position limit $5",
+           and state <> 'discarded' and position <= $5
+         order by position limit $6",
     )
     .bind(consumer)
     .bind(LOG)
     .bind(stream_type)
     .bind(stream_id)
+    .bind(upto)
     .bind(limit)
     .fetch_all(pool)
     .await
 }
 
-/// Events that have had their effect after all.
+/// Takes out what was parked beyond where the consumer stands: it crashed in between, and its feed will yield
+/// these events again, in their turn.
+pub(crate) async fn unpark_after(
+    pool: &PgPool,
+    consumer: &str,
+    (stream_type, stream_id): &(String, String),
+    after: i64,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from dead_letters
+         where consumer = $1 and log = $2 and stream_type = $3 and stream_id = $4
+           and position > $5 and state <> 'discarded'",
+    )
+    .bind(consumer)
+    .bind(LOG)
+    .bind(stream_type)
+    .bind(stream_id)
+    .bind(after)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Events that have had their effect after all. Also one that was discarded a moment before: a rebuild that
+/// skipped it would differ.
 pub(crate) async fn handled(
     executor: impl PgExecutor<'_>,
     consumer: &str,
@@ -136,7 +165,7 @@ pub(crate) async fn handled(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "delete from dead_letters
-         where consumer = $1 and log = $2 and position = any($3) and state <> 'discarded'",
+         where consumer = $1 and log = $2 and position = any($3)",
     )
     .bind(consumer)
     .bind(LOG)

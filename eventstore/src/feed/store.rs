@@ -15,6 +15,9 @@ use crate::store::EventStore;
 /// Most events of a page: with events of ordinary size a few MiB.
 const PAGE_MAX: usize = 5_000;
 
+/// From this many events on a page is worth a COPY; followers of a live log read far fewer at a time.
+const SCAN_EVENTS_MIN: i64 = 256;
+
 /// Reads the log by position, woken by appends.
 pub struct StoreFeed {
     store: EventStore,
@@ -93,7 +96,7 @@ impl Pages {
                 self.verify().await?;
             }
             if head > self.checkpoint.position {
-                let page = self.read(limit).await?;
+                let page = self.read(limit, head).await?;
                 let page = self.accept(page, limit)?;
                 if !page.is_empty() {
                     return Ok(page);
@@ -106,7 +109,12 @@ impl Pages {
                     tokio::time::sleep_until(deadline).await;
                     return Ok(Vec::new());
                 }
-                Err(_) => return Ok(Vec::new()),
+                Err(_) => {
+                    // Nothing came, and the newest position known never goes back: only the log itself
+                    // tells that it was rewound and is shorter now.
+                    self.unverified = true;
+                    return Ok(Vec::new());
+                }
             }
         }
     }
@@ -122,7 +130,7 @@ impl Pages {
         Ok(())
     }
 
-    async fn read(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+    async fn read(&mut self, limit: usize, head: i64) -> Result<Vec<RecordedEvent>, FeedError> {
         let after = self.checkpoint.position;
         let usable = |ahead: &Ahead| ahead.after == after && ahead.limit <= limit;
         let ahead = match self.ahead.as_mut().filter(|ahead| usable(ahead)) {
@@ -133,7 +141,7 @@ impl Pages {
         self.ahead = None;
         let page = match ahead {
             Some(page) => page,
-            None => read(&self.pool, after, limit).await,
+            None => read(&self.pool, after, limit, head).await,
         };
         page.map_err(|error| {
             self.unverified = true;
@@ -167,23 +175,32 @@ impl Pages {
             position: last.position,
             event_id: Some(last.event_id),
         };
-        if page.len() == limit {
-            let (pool, after) = (self.pool.clone(), last.position);
+        let (pool, after, head) = (self.pool.clone(), last.position, *self.head.borrow());
+        // At the head there is nothing ahead: an empty page would hide what comes until something else does.
+        if page.len() == limit && head > after {
             self.ahead = Some(Ahead {
                 after,
                 limit,
-                page: tokio::spawn(async move { read(&pool, after, limit).await }),
+                page: tokio::spawn(async move { read(&pool, after, limit, head).await }),
             });
         }
         Ok(page)
     }
 }
 
-/// A page and, before it, the event at `after`: it tells whether the log is still the same one.
-async fn read(pool: &PgPool, after: i64, limit: usize) -> sqlx::Result<Vec<RecordedEvent>> {
+/// A page and, before it, the event at `after`: it tells whether the log is still the same one. The log is
+/// known to reach to `head`.
+async fn read(
+    pool: &PgPool,
+    after: i64,
+    limit: usize,
+    head: i64,
+) -> sqlx::Result<Vec<RecordedEvent>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX - 1);
-    match after {
-        0 => log::read_after(pool, 0, limit).await,
-        after => log::read_after(pool, after - 1, limit + 1).await,
+    let overlap = i64::from(after > 0);
+    if limit.min(head - after) < SCAN_EVENTS_MIN {
+        log::read_after(pool, after - overlap, limit + overlap).await
+    } else {
+        log::scan_after(pool, after - overlap, limit + overlap).await
     }
 }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::KafkaSettings;
+use super::confirm::{self, Confirmed};
 use super::gap::Gap;
 use super::link::{Link, LinkError};
-use super::order::Order;
+use super::order::{Buffered, Order};
+use super::refused::{Reason, Refused};
 use crate::checkpoint::Checkpoint;
 use crate::event::RecordedEvent;
 use crate::feed::{FEED_WAIT_MAX, Feed, FeedError};
@@ -33,6 +36,9 @@ pub struct KafkaFeed {
     settings: KafkaSettings,
     group: String,
     order: Order,
+    /// The newest position of the log that is known.
+    head: watch::Receiver<i64>,
+    refused: Refused,
     /// The last event handed out, and when it was recorded.
     checkpoint: Checkpoint,
     recorded_at: Option<DateTime<Utc>>,
@@ -70,6 +76,8 @@ impl KafkaFeed {
             settings: settings.clone(),
             group: format!("projection-{consumer}"),
             order: Order::after(checkpoint.position),
+            head: store.head(),
+            refused: Refused::none(now),
             checkpoint,
             recorded_at: None,
             unverified: true,
@@ -141,11 +149,12 @@ impl KafkaFeed {
 
     /// Takes what the client has fetched. False where there is more.
     fn drain(&mut self) -> bool {
-        let position = self.order.position();
+        let (position, head) = (self.order.position(), *self.head.borrow());
         let Connection::Up(link) = &mut self.connection else {
             return true;
         };
-        match link.drain(&mut self.order).and_then(|drained| {
+        let drained = link.drain(&mut self.order, head, &mut self.refused);
+        match drained.and_then(|drained| {
             link.balance(position)?;
             Ok(drained)
         }) {
@@ -170,38 +179,73 @@ impl KafkaFeed {
         } else if self.order.lowest_ahead().is_some() {
             self.gap.owed(now, hopeful);
         } else if self.gap.is_look_due(now) {
+            // A log that was rewound brings nothing by which it could be noticed.
+            self.unverified = true;
+            self.verify().await?;
             let head = log::head(self.store.pool()).await;
             let head = head.inspect_err(|_| self.unverified = true)?;
             if head.position > self.order.position() {
                 self.gap.owed(now, hopeful);
+            } else if head != self.checkpoint {
+                // The log ends before what was handed out, or with another event.
+                self.verify().await?;
             }
         }
         Ok(())
     }
 
+    /// The next events that Kafka brought, as far as the log confirms them. The others are thrown away, and
+    /// their positions owed by Kafka for good.
+    async fn take(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        let ids = self.order.next_ids(limit.min(PAGE_MAX));
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let confirmed = confirm::confirm(self.store.pool(), self.checkpoint, &ids).await;
+        let Confirmed { events, log_ends } = confirmed.inspect_err(|_| self.unverified = true)?;
+        let taken = self.order.take(events);
+        if events < ids.len() {
+            if log_ends {
+                self.throw_away();
+            } else {
+                let position = self.order.position() + 1;
+                self.order.remove(position);
+                self.gap.lost(position);
+                let place = || format!("at position {position}");
+                self.refused.count(Reason::NotInLog, place);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Everything that waits is beyond the end of the log, which commits before it is published: it is of
+    /// another log, or of this one before it was restored.
+    fn throw_away(&mut self) {
+        let position = self.order.position();
+        for _ in 0..self.order.clear() {
+            let place = || format!("beyond position {position}");
+            self.refused.count(Reason::NotInLog, place);
+        }
+        if let Connection::Up(link) = &mut self.connection {
+            link.forget_beyond(position);
+        }
+    }
+
     /// Reads from the log what Kafka owes.
     async fn fill(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
         let after = self.order.position();
-        let limit = limit.clamp(1, PAGE_MAX);
-        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
-        let page = log::read_after(self.store.pool(), after, rows).await;
+        let limit = limit.min(PAGE_MAX);
+        let page = confirm::read(self.store.pool(), self.checkpoint, limit).await;
         let page = page.inspect_err(|_| self.unverified = true)?;
-        for (position, event) in (after + 1..).zip(&page) {
-            if event.position != position {
-                return Err(FeedError::Hole { position });
-            }
-        }
         let last = page.last().map_or(after, |event| event.position);
         let connected = matches!(self.connection, Connection::Up(_));
+        if page.is_empty() {
+            self.throw_away();
+        }
         let until = match self.order.lowest_ahead() {
-            Some(lowest) if !page.is_empty() => lowest - 1,
-            Some(lowest) => {
-                let group = &self.group;
-                tracing::warn!(group, lowest, head = after, "Kafka is ahead of the log");
-                0
-            }
-            // A full page: there is more, and Kafka cannot bring it.
-            None if page.len() == limit && !connected => last + 1,
+            Some(lowest) => lowest - 1,
+            // A full page: there is more, and Kafka has not brought it. What it brings meanwhile goes first.
+            None if page.len() == limit => last + 1,
             None => 0,
         };
         self.order.skip_to(last);
@@ -214,6 +258,17 @@ impl KafkaFeed {
             self.connection = Connection::Down { until };
         }
         Ok(page)
+    }
+
+    /// What waits for its turn.
+    pub fn buffered(&self) -> Buffered {
+        self.order.buffered()
+    }
+
+    /// Records that were not handed out: unreadable ones, those of other logs, and those that the log does
+    /// not confirm. Repeats are not among them.
+    pub fn records_refused(&self) -> u64 {
+        self.refused.records()
     }
 
     /// Events that were read from the log, because Kafka did not bring them in time.
@@ -270,7 +325,7 @@ impl Feed for KafkaFeed {
             }
             self.connect().await;
             let drained = self.drain();
-            let events = self.order.take(limit);
+            let events = self.take(limit).await?;
             if !events.is_empty() {
                 return Ok(self.hand_out(events));
             }

@@ -65,6 +65,11 @@ impl Gap {
         self.due.get_or_insert(now);
     }
 
+    /// Kafka has something else at this position: waiting for it is in vain.
+    pub(super) fn lost(&mut self, position: i64) {
+        self.until = self.until.max(position);
+    }
+
     pub(super) fn is_owed(&self) -> bool {
         self.due.is_some()
     }
@@ -180,6 +185,16 @@ mod tests {
         now += Duration::from_secs(1);
         assert!(gap.is_trouble(now));
         assert!(!gap.is_trouble(now), "once in a while");
+    }
+
+    #[test]
+    fn what_kafka_has_otherwise_is_not_waited_for() {
+        let now = Instant::now();
+        let mut gap = Gap::none(now);
+        gap.lost(8);
+        gap.moved(now);
+        assert!(gap.is_due(now, 7));
+        assert!(!gap.is_due(now, 8));
     }
 
     #[test]

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 
 use super::order::Order;
 use super::record::{self, RecordError};
+use super::refused::{Reason, Refused};
 use super::{Context, KafkaSettings, Place, REQUEST_TIMEOUT, assignment};
+use crate::event::RecordedEvent;
 
 /// A partition this far ahead of what was handed out is paused: the buffer is for those that are late.
 const AHEAD_POSITIONS_MAX: i64 = 50_000;
@@ -24,6 +26,13 @@ const AHEAD_POSITIONS_RESUMED: i64 = 25_000;
 
 /// Most records taken from the client's queue in one go, so that other tasks get their turn.
 const DRAIN_MAX: usize = 4_096;
+
+/// Further beyond the known end of the log no record can be: the relay publishes what was committed, and the
+/// end is read every few milliseconds. Not beyond where a paused partition goes on, lest it never does.
+const BEYOND_LOG_MAX: i64 = AHEAD_POSITIONS_RESUMED;
+
+/// How often what the client complains about is told.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often offsets are committed for those who watch lags.
 const HINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -48,6 +57,7 @@ pub(super) struct Link {
     nonempty: Arc<Notify>,
     partitions: HashMap<String, Vec<Partition>>,
     hints_at: Instant,
+    complain_at: Instant,
 }
 
 #[derive(Clone, Default)]
@@ -92,6 +102,7 @@ impl Link {
             nonempty,
             partitions,
             hints_at: Instant::now() + HINT_INTERVAL,
+            complain_at: Instant::now(),
         })
     }
 
@@ -104,11 +115,16 @@ impl Link {
     }
 
     /// Moves what was fetched into the order: until nothing is left (true), or enough for one go, or the
-    /// order is full (false). Never waits.
+    /// order is full (false). Never waits. `head` is the newest position known.
     ///
     /// # Errors
     /// Where the client has to be made anew.
-    pub(super) fn drain(&mut self, order: &mut Order) -> KafkaResult<bool> {
+    pub(super) fn drain(
+        &mut self,
+        order: &mut Order,
+        head: i64,
+        refused: &mut Refused,
+    ) -> KafkaResult<bool> {
         let consumer = self.consumer.as_ref().expect("taken only when dropped");
         for _ in 0..DRAIN_MAX {
             if order.is_full() {
@@ -117,13 +133,27 @@ impl Link {
             match consumer.poll(Duration::ZERO) {
                 None => return Ok(true),
                 Some(Err(error)) if is_final(&error) => return Err(error),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "Kafka client error, it goes on by itself");
-                }
-                Some(Ok(message)) => take(&message, &mut self.partitions, order),
+                Some(Err(error)) => complain(&mut self.complain_at, &error),
+                Some(Ok(message)) => match read(&message, head) {
+                    Ok(event) => {
+                        note(&mut self.partitions, &message, event.position);
+                        order.offer(event);
+                    }
+                    Err(reason) => refused.count(reason, || {
+                        let (topic, partition) = (message.topic(), message.partition());
+                        format!("{topic}/{partition} at offset {}", message.offset())
+                    }),
+                },
             }
         }
         Ok(false)
+    }
+
+    /// Forgets positions beyond this one, which were not the log's.
+    pub(super) fn forget_beyond(&mut self, position: i64) {
+        for partition in self.partitions.values_mut().flatten() {
+            partition.position = partition.position.min(position);
+        }
     }
 
     /// Pauses partitions that are too far ahead and resumes those that are not any more; to be called on
@@ -191,33 +221,46 @@ impl Drop for Link {
     }
 }
 
-/// Notes how far the record's partition has come, and keeps its event for its turn.
-fn take(
-    message: &BorrowedMessage<'_>,
-    partitions: &mut HashMap<String, Vec<Partition>>,
-    order: &mut Order,
-) {
-    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    let event = match record::decode(message) {
-        Ok(event) => event,
-        Err(RecordError::OtherLog) => return,
-        Err(error) => {
-            tracing::warn!(
-                topic, partition, offset, %error,
-                "record passed over, its event comes from the log"
-            );
-            return;
+/// The event of a record, if it may be one of this log.
+fn read(message: &BorrowedMessage<'_>, head: i64) -> Result<RecordedEvent, Reason> {
+    let event = record::decode(message).map_err(|error| match error {
+        RecordError::OtherLog => Reason::OtherLog,
+        RecordError::Header(_) | RecordError::Value => {
+            let offset = message.offset();
+            tracing::debug!(offset, %error, "record unreadable");
+            Reason::Unreadable
         }
-    };
-    let index = usize::try_from(partition).unwrap_or(usize::MAX);
+    })?;
+    if event.position > head.saturating_add(BEYOND_LOG_MAX) {
+        return Err(Reason::BeyondLog);
+    }
+    Ok(event)
+}
+
+/// Notes how far the record's partition has come.
+fn note(
+    partitions: &mut HashMap<String, Vec<Partition>>,
+    message: &BorrowedMessage<'_>,
+    position: i64,
+) {
+    let index = usize::try_from(message.partition()).unwrap_or(usize::MAX);
     let partition = partitions
-        .get_mut(topic)
+        .get_mut(message.topic())
         .and_then(|partitions| partitions.get_mut(index));
     if let Some(partition) = partition {
-        partition.position = partition.position.max(event.position);
-        partition.next_offset = partition.next_offset.max(offset + 1);
+        partition.position = partition.position.max(position);
+        partition.next_offset = partition.next_offset.max(message.offset() + 1);
     }
-    order.offer(event);
+}
+
+/// An error of the client from which it recovers by itself. Repeated several times a second while a broker is
+/// away, so told now and then.
+fn complain(at: &mut Instant, error: &KafkaError) {
+    let now = Instant::now();
+    if now >= *at {
+        *at = now + COMPLAINT_INTERVAL;
+        tracing::warn!(%error, "Kafka client error, what it does not bring comes from the log");
+    }
 }
 
 /// Whether the client has to be made anew. Of everything else librdkafka recovers by itself.

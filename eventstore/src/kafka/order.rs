@@ -3,10 +3,34 @@
 use std::collections::BTreeMap;
 use std::mem;
 
+use uuid::Uuid;
+
 use crate::event::RecordedEvent;
 
-/// Most bytes of events that are ahead and wait for those before them.
-const BUFFER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// From so many bytes on, no more events are taken that have to wait for those before them. One event more
+/// may be there: it is known how large it is once it is here.
+pub(super) const BUFFER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// From so many events on likewise: what bytes do not count (nodes of the tree, rounding of the allocator)
+/// stays small beside them. More than the window in which partitions may be ahead, which is the usual bound.
+pub(super) const BUFFER_EVENTS_MAX: usize = 65_536;
+
+/// What waits in a [`KafkaFeed`](super::KafkaFeed), and the most that ever did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffered {
+    pub events: usize,
+    /// Of memory, as the feed counts it.
+    pub bytes: usize,
+    pub events_most: usize,
+    pub bytes_most: usize,
+}
+
+impl Buffered {
+    /// The buffer takes no more from so many events on.
+    pub const EVENTS_MAX: usize = BUFFER_EVENTS_MAX;
+    /// The buffer takes no more from so many bytes on; the last event may reach beyond.
+    pub const BYTES_MAX: usize = BUFFER_BYTES_MAX;
+}
 
 /// Events that came ahead of their turn, and how far everything has come.
 pub(super) struct Order {
@@ -14,6 +38,8 @@ pub(super) struct Order {
     position: i64,
     ahead: BTreeMap<i64, RecordedEvent>,
     bytes: usize,
+    events_most: usize,
+    bytes_most: usize,
 }
 
 impl Order {
@@ -22,6 +48,8 @@ impl Order {
             position,
             ahead: BTreeMap::new(),
             bytes: 0,
+            events_most: 0,
+            bytes_most: 0,
         }
     }
 
@@ -38,6 +66,18 @@ impl Order {
         if let Some(again) = self.ahead.insert(event.position, event) {
             self.bytes -= size(&again);
         }
+        self.events_most = self.events_most.max(self.ahead.len());
+        self.bytes_most = self.bytes_most.max(self.bytes);
+    }
+
+    /// The ids of the next events in order without a hole, up to `limit`.
+    pub(super) fn next_ids(&self, limit: usize) -> Vec<Uuid> {
+        (self.position + 1..)
+            .zip(&self.ahead)
+            .take(limit)
+            .take_while(|(expected, (position, _))| expected == *position)
+            .map(|(_, (_, event))| event.event_id)
+            .collect()
     }
 
     /// The next events in order without a hole, up to `limit`.
@@ -66,13 +106,37 @@ impl Order {
         self.bytes -= passed.values().map(size).sum::<usize>();
     }
 
+    /// Throws away what came for a position, and says whether there was something.
+    pub(super) fn remove(&mut self, position: i64) -> bool {
+        let removed = self.ahead.remove(&position);
+        self.bytes -= removed.as_ref().map_or(0, size);
+        removed.is_some()
+    }
+
+    /// Throws everything away that waits, and says how much that was.
+    pub(super) fn clear(&mut self) -> usize {
+        let events = self.ahead.len();
+        self.ahead.clear();
+        self.bytes = 0;
+        events
+    }
+
+    pub(super) fn buffered(&self) -> Buffered {
+        Buffered {
+            events: self.ahead.len(),
+            bytes: self.bytes,
+            events_most: self.events_most,
+            bytes_most: self.bytes_most,
+        }
+    }
+
     /// The first position that waits for others before it.
     pub(super) fn lowest_ahead(&self) -> Option<i64> {
         self.ahead.first_key_value().map(|(position, _)| *position)
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= BUFFER_BYTES_MAX
+        self.bytes >= BUFFER_BYTES_MAX || self.ahead.len() >= BUFFER_EVENTS_MAX
     }
 }
 
@@ -91,7 +155,6 @@ fn size(event: &RecordedEvent) -> usize {
 mod tests {
     use chrono::DateTime;
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -135,6 +198,22 @@ mod tests {
         order.skip_to(4);
         assert_eq!(positions(&order.take(10)), [5]);
         assert_eq!(order.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_thrown_away_takes_no_room() {
+        let mut order = Order::after(0);
+        for position in [1, 2, 4, 7] {
+            order.offer(event(position));
+        }
+        assert_eq!(order.next_ids(10).len(), 2);
+        assert!(order.remove(2) && !order.remove(3));
+        assert_eq!(order.next_ids(10).len(), 1);
+        assert_eq!(order.clear(), 3);
+        let buffered = order.buffered();
+        assert_eq!((buffered.events, buffered.bytes), (0, 0));
+        assert_eq!(buffered.events_most, 4);
+        assert!(buffered.bytes_most >= 4 * size_of::<RecordedEvent>());
     }
 
     proptest! {

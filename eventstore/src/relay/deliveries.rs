@@ -1,8 +1,9 @@
 //! The producer, and what the brokers answer.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -15,13 +16,15 @@ use tokio::sync::Notify;
 use crate::kafka::{Context, KafkaSettings, Place};
 
 /// What the order of the records rests on, and bounds. The window is smaller than the client's queue.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     // Else a refused record is followed by those behind it: a hole that looks like an end.
     ("enable.gapless.guarantee", "true"),
     // Never given up: brokers that are away are waited for.
     ("message.timeout.ms", "0"),
+    // A topic that was there a moment ago and is not now was deleted: not waited for as for one that is new.
+    ("topic.metadata.propagation.max.ms", "2000"),
     ("queue.buffering.max.messages", "50000"),
     ("queue.buffering.max.kbytes", "131072"),
     ("linger.ms", "2"),
@@ -49,17 +52,34 @@ pub(super) enum Sent {
 struct Queue {
     answers: Mutex<Vec<Answer>>,
     arrived: Notify,
+    /// What the client said last about its connections.
+    trouble: Mutex<Option<KafkaError>>,
 }
 
-/// A position, and the offset of its record.
-pub(super) type Answer = Result<(i64, i64), KafkaError>;
+/// What became of the record of a position.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) position: i64,
+    /// Its offset.
+    pub(super) result: Result<i64, KafkaError>,
+}
 
 struct Answers(Arc<Queue>);
 
+/// The client's configuration; `batch_bytes` bounds a request to one partition further than the client does by itself.
+pub(super) fn config(settings: &KafkaSettings, batch_bytes: Option<u32>) -> ClientConfig {
+    let mut config = settings.client(&SETTINGS);
+    if let Some(bytes) = batch_bytes {
+        config.set("batch.size", bytes.to_string());
+    }
+    config
+}
+
 impl Producer {
-    pub(super) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
+    /// As [`config`] says.
+    pub(super) fn new(settings: &KafkaSettings, batch_bytes: Option<u32>) -> KafkaResult<Self> {
         let answers = Arc::new(Queue::default());
-        let config = settings.client(&SETTINGS);
+        let config = config(settings, batch_bytes);
         let inner =
             ThreadedProducer::from_config_and_context(&config, Answers(Arc::clone(&answers)))?;
         Ok(Self {
@@ -97,7 +117,12 @@ impl Producer {
 
     /// What was answered since the last call.
     pub(super) fn answers(&self) -> Vec<Answer> {
-        mem::take(&mut *self.answers.lock())
+        mem::take(&mut *lock(&self.answers.answers))
+    }
+
+    /// What the client said last about its connections, since the last call.
+    pub(super) fn trouble(&self) -> Option<KafkaError> {
+        lock(&self.answers.trouble).take()
     }
 
     /// Until something is answered; at once where something was since the last wait. Cancel-safe.
@@ -136,11 +161,9 @@ impl Drop for Producer {
     }
 }
 
-impl Queue {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Answer>> {
-        // Nothing that can panic runs under the lock.
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Nothing that can panic runs under these locks.
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ClientContext for Answers {
@@ -149,7 +172,8 @@ impl ClientContext for Answers {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        Context.error(error, reason);
+        Context.error(error.clone(), reason);
+        *lock(&self.0.trouble) = Some(error);
     }
 }
 
@@ -157,14 +181,14 @@ impl ProducerContext for Answers {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, position: usize) {
-        let answer = match result {
-            Ok(message) => Ok((
-                i64::try_from(position).unwrap_or_default(),
-                message.offset(),
-            )),
-            Err((error, _)) => Err(error.clone()),
+        let answer = Answer {
+            position: i64::try_from(position).unwrap_or_default(),
+            result: match result {
+                Ok(message) => Ok(message.offset()),
+                Err((error, _)) => Err(error.clone()),
+            },
         };
-        let mut answers = self.0.lock();
+        let mut answers = lock(&self.0.answers);
         let first = answers.is_empty();
         answers.push(answer);
         drop(answers);

@@ -22,6 +22,10 @@ pub struct RelayStatus {
     pub oldest_seconds: f64,
     /// Who holds the relay's lease.
     pub leader: Option<String>,
+    /// What the last attempt to publish failed with, on one line; none once the checkpoint has moved again.
+    pub error: Option<String>,
+    /// Failed attempts in a row; 0 where there is no error.
+    pub attempts: i64,
 }
 
 impl RelayStatus {
@@ -31,6 +35,9 @@ impl RelayStatus {
         let pending = self.pending as f64;
         metrics::gauge!("nakku_outbox_pending").set(pending);
         metrics::gauge!("nakku_outbox_oldest_seconds").set(self.oldest_seconds);
+        // Saturated far above what an alarm asks for.
+        let attempts = u32::try_from(self.attempts).unwrap_or(u32::MAX);
+        metrics::gauge!("nakku_relay_failed_attempts").set(attempts);
     }
 }
 
@@ -45,8 +52,9 @@ pub(super) async fn status(pool: &PgPool) -> sqlx::Result<RelayStatus> {
                 greatest(coalesce(extract(epoch from clock_timestamp() - (
                   select recorded_at from events where position = at.published + 1
                 )), 0), 0)::float8 as oldest_seconds,
-                (select holder from leases where name = $1 and expires_at > clock_timestamp()) as leader
-         from at",
+                (select holder from leases where name = $1 and expires_at > clock_timestamp()) as leader,
+                failure.error, coalesce(failure.attempts, 0) as attempts
+         from at left join relay_failures failure on failure.log = $2",
     )
     .bind(NAME)
     .bind(LOG)
@@ -111,6 +119,8 @@ pub(super) async fn save(
            set position = excluded.position, event_id = excluded.event_id,
                updated_at = clock_timestamp()
            returning 1
+         ), recovered as (
+           delete from relay_failures where log = $3 and exists (select from moved)
          ), offsets as (
            insert into relay_offsets (log, topic, partition, next)
            select $3, t.topic, t.partition, t.next
@@ -135,10 +145,44 @@ pub(super) async fn save(
     Ok(())
 }
 
+/// Notes what an attempt failed with, for operators; moving the checkpoint takes it back. Best effort: the log has it too,
+/// and a database that fails is the likely reason for not being able to say so.
+pub(super) async fn failed(pool: &PgPool, lease: &Lease, error: &str) {
+    metrics::counter!("nakku_relay_failures_total").increment(1);
+    let noted = sqlx::query(
+        "insert into relay_failures as failure (log, error, attempts)
+         select $3, $4, 1 from leases where name = $1 and epoch = $2
+         on conflict (log) do update
+         set error = excluded.error, attempts = failure.attempts + 1, last_at = clock_timestamp()",
+    )
+    .bind(NAME)
+    .bind(lease.epoch())
+    .bind(LOG)
+    .bind(error)
+    .execute(pool)
+    .await;
+    if let Err(error) = noted {
+        tracing::debug!(%error, "the relay's failure not noted");
+    }
+}
+
+/// Takes an error back where nothing is left to publish: no checkpoint would move.
+pub(super) async fn recovered(pool: &PgPool, checkpoint: Checkpoint) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from relay_failures
+         where log = $1 and not exists (select from events where position = $2 + 1)",
+    )
+    .bind(LOG)
+    .bind(checkpoint.position)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// Sets the checkpoint, forgets the offsets, and ends the lease of whoever leads: it takes the relay up
 /// again as this says.
 pub(super) async fn reset(pool: &PgPool, position: i64) -> Result<(), RelayError> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = crate::begin(pool).await?;
     let event_id = match position {
         0 => None,
         position => Some(

@@ -53,6 +53,8 @@ pub(super) struct PlaceState {
     pub(super) place: Place,
     /// After the last acknowledged record at or below the checkpoint.
     pub(super) next: i64,
+    /// After the last record known, wherever the checkpoint is.
+    pub(super) end: i64,
     /// Whether an event was missing: from there on everything is published.
     pub(super) publishing: bool,
     /// The highest position found, and the partition's end then.
@@ -151,6 +153,7 @@ fn lay_out(
             let place = (topic.clone(), partition);
             places.push(PlaceState {
                 next: next.get(&place).copied().unwrap_or_default(),
+                end: 0,
                 publishing: false,
                 last: None,
                 unsaved: !next.contains_key(&place),
@@ -187,12 +190,15 @@ fn scan(
         .filter(|&index| ends[index] < places[index].next)
         .collect();
     if !lost.is_empty() {
-        let position = last_kept(&consumer, &lost, &places, &begins, &ends, stop)?;
+        let position = last_kept(&consumer, &names, &lost, &begins, &ends, stop)?;
         return Ok(Scan::Lost {
             position: position.min(base),
         });
     }
 
+    for (place, end) in places.iter_mut().zip(&ends) {
+        place.end = *end;
+    }
     let mut found = Found::after(base);
     let ranges: Vec<Range> = (0..places.len())
         .map(|index| Range {
@@ -218,13 +224,12 @@ fn scan(
 /// The lowest of the last positions that truncated partitions still hold; 0 where one is empty.
 fn last_kept(
     consumer: &BaseConsumer<Context>,
+    names: &[Place],
     lost: &[usize],
-    places: &[PlaceState],
     begins: &[i64],
     ends: &[i64],
     stop: &CancellationToken,
 ) -> Result<i64, KafkaError> {
-    let names: Vec<Place> = places.iter().map(|place| place.place.clone()).collect();
     let ranges: Vec<Range> = lost
         .iter()
         .map(|&index| Range {
@@ -234,7 +239,7 @@ fn last_kept(
         })
         .collect();
     let mut kept: HashMap<usize, i64> = HashMap::new();
-    read(consumer, &names, &ranges, stop, |index, seen| {
+    read(consumer, names, &ranges, stop, |index, seen| {
         kept.insert(index, seen.position);
     })?;
     let position = |index: &usize| kept.get(index).copied().unwrap_or_default();
@@ -272,19 +277,22 @@ fn read(
     }
     consumer.assign(&assignment(assigned)?)?;
     let mut progress = Instant::now();
+    let mut trouble = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
     while left > 0 {
         if stop.is_cancelled() {
             return Err(KafkaError::Canceled);
         }
         if progress.elapsed() > STALL_MAX {
-            return Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::OperationTimedOut,
-            ));
+            return Err(trouble);
         }
         let message = match consumer.poll(POLL) {
             None => continue,
             Some(Err(error)) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+                    return Err(error);
+                }
                 tracing::debug!(%error, "Kafka client error while reading what was published");
+                trouble = error;
                 continue;
             }
             Some(Ok(message)) => message,
@@ -310,6 +318,21 @@ fn read(
         }
     }
     Ok(())
+}
+
+/// The last position that a partition still holds below an offset; 0 where it holds none or does not tell: then everything
+/// is compared.
+pub(super) async fn kept_below(settings: &KafkaSettings, place: Place, offset: i64) -> i64 {
+    let settings = settings.clone();
+    let stop = CancellationToken::new();
+    let _reading = stop.clone().drop_guard();
+    let kept = blocking(move || {
+        let consumer = BaseConsumer::from_config_and_context(&settings.consumer(GROUP), Context)?;
+        let names = [place];
+        let begins = request_offsets(&consumer, &names, Offset::Beginning)?;
+        last_kept(&consumer, &names, &[0], &begins, &[offset], &stop)
+    });
+    kept.await.unwrap_or_default()
 }
 
 /// Begins again after the last position that Kafka kept everywhere.

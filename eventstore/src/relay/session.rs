@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use rdkafka::error::KafkaError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::deliveries::{Producer, Sent};
+use super::ahead::{Ahead, read_ahead};
+use super::batches::Batches;
+use super::deliveries::{Answer, Producer, Sent};
 use super::found::Found;
 use super::resume::{self, PlaceState};
 use super::window::Window;
@@ -21,12 +22,6 @@ use crate::kafka::{KafkaSettings, Place, partition_of};
 use crate::lease::Lease;
 use crate::store::EventStore;
 
-/// Events of a page read from the log.
-const PAGE: usize = 2_000;
-
-/// Pages read ahead of the producer.
-const PAGES_AHEAD: usize = 2;
-
 /// Between two looks at the answers and the lease.
 const SENT_IN_A_ROW_MAX: usize = 500;
 
@@ -36,29 +31,48 @@ const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest wait at the end for what is under way; what is not answered by then is found by the next start.
 const FLUSH_MAX: Duration = Duration::from_secs(10);
 
-/// Publishes from where Kafka ends. Ok when `shutdown` was cancelled.
+/// Without any event passing the checkpoint for so long something is wrong that the client does not call an error: brokers
+/// that are away are waited for without end.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// Between attempts to set the checkpoint back.
+const RESET_RETRY: Duration = Duration::from_millis(200);
+
+/// Why publishing ended well.
+#[derive(Debug, PartialEq)]
+pub(super) enum Ended {
+    Shutdown,
+    /// The checkpoint is where full batches may be tried again.
+    Passed,
+}
+
+/// Publishes from where Kafka ends.
 pub(super) async fn publish(
     store: &EventStore,
     settings: &KafkaSettings,
     lease: &Lease,
+    batches: Batches,
     shutdown: &CancellationToken,
-) -> Result<(), RelayError> {
+) -> Result<Ended, RelayError> {
     let start = tokio::select! {
         start = resume::find(store.pool(), settings, lease, lease.lost()) => start?,
         () = lease.lost().cancelled() => return Err(lease.lost_error().into()),
-        () = shutdown.cancelled() => return Ok(()),
+        () = shutdown.cancelled() => return Ok(Ended::Shutdown),
     };
+    fail::fail_point!("relay-resumed");
+    progress::recovered(store.pool(), start.checkpoint).await?;
     tracing::info!(
         position = start.checkpoint.position,
         epoch = lease.epoch(),
         "publishing to Kafka"
     );
-    let mut pages = follow(Pages::new(store, start.checkpoint));
+    let mut pages = read_ahead(Pages::new(store, start.checkpoint));
     let mut session = Session {
         store,
         settings,
         lease,
-        producer: Producer::new(settings)?,
+        producer: Producer::new(settings, batches.bytes())?,
+        batches,
         window: Window::after(start.checkpoint),
         places: start.places,
         topics: start.topics,
@@ -67,6 +81,7 @@ pub(super) async fn publish(
         page: Vec::new().into_iter().peekable(),
         key: String::new(),
         saved: start.checkpoint.position,
+        moved: Instant::now(),
     };
     let result = session.run(&mut pages, shutdown).await;
     if let Err(error) = &result
@@ -76,33 +91,30 @@ pub(super) async fn publish(
         let _ = session.save().await;
     }
     session.producer.close().await;
+    if let Err(RelayError::Truncated {
+        topic,
+        partition,
+        offset,
+    }) = &result
+    {
+        let place = (topic.clone(), *partition);
+        let kept = resume::kept_below(settings, place, *offset).await;
+        forget_after(store, kept.min(session.saved)).await;
+    }
     result
 }
 
-/// The pages of the log, read ahead by a task of their own.
-struct Follower {
-    pages: mpsc::Receiver<Result<Vec<RecordedEvent>, FeedError>>,
-    _task: AbortOnDropHandle<()>,
-}
-
-fn follow(mut log: Pages) -> Follower {
-    let (sender, pages) = mpsc::channel(PAGES_AHEAD);
-    let task = tokio::spawn(async move {
-        loop {
-            let page = log.next(PAGE).await;
-            let failed = page.is_err();
-            let empty = page.as_ref().is_ok_and(Vec::is_empty);
-            if !empty && sender.send(page).await.is_err() {
-                return;
-            }
-            if failed {
-                return;
-            }
+/// Only this process knows that acknowledged records are gone: it does not rest before the checkpoint says so, whoever leads.
+async fn forget_after(store: &EventStore, position: i64) {
+    while let Err(error) = progress::reset(store.pool(), position).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the checkpoint of the relay cannot be set back"
+        );
+        if error.is_final() {
+            return;
         }
-    });
-    Follower {
-        pages,
-        _task: AbortOnDropHandle::new(task),
+        tokio::time::sleep(RESET_RETRY).await;
     }
 }
 
@@ -111,6 +123,7 @@ struct Session<'a> {
     settings: &'a KafkaSettings,
     lease: &'a Lease,
     producer: Producer,
+    batches: Batches,
     window: Window,
     places: Vec<PlaceState>,
     topics: HashMap<String, (usize, i32)>,
@@ -122,29 +135,53 @@ struct Session<'a> {
     key: String,
     /// The position of the checkpoint as stored.
     saved: i64,
+    /// When it was seen to move, or nothing was under way.
+    moved: Instant,
 }
 
 impl Session<'_> {
     async fn run(
         &mut self,
-        pages: &mut Follower,
+        pages: &mut Ahead,
         shutdown: &CancellationToken,
-    ) -> Result<(), RelayError> {
+    ) -> Result<Ended, RelayError> {
+        let lease = self.lease;
         let mut save = tokio::time::interval(SAVE_INTERVAL);
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.take_answers()?;
-            let stuck = self.send_some()?;
+            if self.batches.have_passed(self.window.checkpoint().position) {
+                self.flush().await?;
+                return Ok(Ended::Passed);
+            }
+            let stuck = match self.send_some() {
+                // What was taken before it is on its way and belongs into Kafka.
+                Err(error @ RelayError::Refused { .. }) => {
+                    self.flush().await?;
+                    return Err(error);
+                }
+                sent => sent?,
+            };
             let waits = stuck || !self.window.has_room() || self.page.peek().is_none();
             let hungry = self.page.peek().is_none() && self.window.has_room();
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return self.flush().await,
-                () = self.lease.lost().cancelled() => return Err(self.lease.lost_error().into()),
-                _ = save.tick() => self.save().await?,
+                () = shutdown.cancelled() => {
+                    self.flush().await?;
+                    return Ok(Ended::Shutdown);
+                }
+                () = lease.lost().cancelled() => return Err(lease.lost_error().into()),
+                // A database that hangs must not keep one that leads no more from stopping.
+                _ = save.tick() => tokio::select! {
+                    saved = self.keep_up() => saved?,
+                    () = lease.lost().cancelled() => return Err(lease.lost_error().into()),
+                },
                 () = self.producer.answered() => {}
-                page = pages.pages.recv(), if hungry => match page {
-                    Some(page) => self.page = page?.into_iter().peekable(),
+                page = pages.next(), if hungry => match page {
+                    Some(page) => {
+                        self.page = page?.into_iter().peekable();
+                        fail::fail_point!("relay-read");
+                    }
                     None => return Err(RelayError::Log(FeedError::Database(sqlx::Error::WorkerCrashed))),
                 },
                 () = tokio::task::yield_now(), if !waits => {}
@@ -152,11 +189,36 @@ impl Session<'_> {
         }
     }
 
+    /// Stores the checkpoint, and says so when it stands still.
+    async fn keep_up(&mut self) -> Result<(), RelayError> {
+        let now = Instant::now();
+        let position = self.window.checkpoint().position;
+        if position != self.saved || self.window.is_empty() {
+            self.moved = now;
+        }
+        let stalled = now - self.moved;
+        if stalled >= STALLED {
+            let error = RelayError::Stalled {
+                position: position + 1,
+                seconds: stalled.as_secs(),
+                source: self.producer.trouble(),
+            };
+            tracing::warn!(error = &error as &dyn std::error::Error, "the relay waits");
+            progress::failed(self.store.pool(), self.lease, &error.one_line()).await;
+            // Said once in so long.
+            self.moved = now;
+        }
+        self.save().await
+    }
+
     /// Takes what the brokers answered and moves the checkpoint over what has arrived.
     fn take_answers(&mut self) -> Result<(), RelayError> {
-        for answer in self.producer.answers() {
-            let (position, offset) = answer.map_err(RelayError::Delivery)?;
-            self.window.acknowledge(position, offset);
+        for Answer { position, result } in self.producer.answers() {
+            fail::fail_point!("relay-acknowledged");
+            match result {
+                Ok(offset) => self.acknowledge(position, offset)?,
+                Err(source) => return Err(self.not_delivered(position, source)),
+            }
         }
         while let Some(passed) = self.window.pass() {
             let place = &mut self.places[passed.place];
@@ -172,6 +234,33 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Offsets of a partition only go up, unless it lost what was acknowledged (a broker that failed before it synced, a
+    /// topic that was deleted and created again) and the client went on behind it.
+    fn acknowledge(&mut self, position: i64, offset: i64) -> Result<(), RelayError> {
+        let Some(place) = self.window.acknowledge(position, offset) else {
+            return Ok(());
+        };
+        let place = &mut self.places[place];
+        if offset < place.end {
+            return Err(RelayError::Truncated {
+                topic: place.place.0.clone(),
+                partition: place.place.1,
+                offset,
+            });
+        }
+        place.end = offset + 1;
+        Ok(())
+    }
+
+    fn not_delivered(&self, position: i64, source: KafkaError) -> RelayError {
+        let place = self.window.place_of(position);
+        RelayError::Delivery {
+            topic: place.map_or_else(String::new, |place| self.places[place].place.0.clone()),
+            position,
+            source,
+        }
     }
 
     /// Hands events to the producer. True where its queue is full.
@@ -207,15 +296,23 @@ impl Session<'_> {
             return Ok(Sent::Yes);
         }
         place.publishing = true;
-        let sent = self.producer.send(
-            &place.place,
-            event.position,
-            &self.key,
-            &event.payload,
-            record::headers(event, self.lease.epoch()),
-            event.recorded_at.timestamp_millis(),
-        )?;
+        let sent = self
+            .producer
+            .send(
+                &place.place,
+                event.position,
+                &self.key,
+                &event.payload,
+                record::headers(event, self.lease.epoch()),
+                event.recorded_at.timestamp_millis(),
+            )
+            .map_err(|source| RelayError::Refused {
+                topic: place.place.0.clone(),
+                position: event.position,
+                source,
+            })?;
         if sent == Sent::Yes {
+            fail::fail_point!("relay-sent");
             let bytes = RECORD_OVERHEAD_BYTES + self.key.len() + event.payload.len();
             self.window.sent(event.event_id, index, bytes);
         }
@@ -248,7 +345,9 @@ impl Session<'_> {
             .filter(|place| place.unsaved)
             .map(|place| (&place.place, place.next))
             .collect();
+        fail::fail_point!("relay-saving");
         progress::save(self.store.pool(), self.lease, checkpoint, &offsets).await?;
+        fail::fail_point!("relay-checkpointed");
         self.saved = checkpoint.position;
         for place in &mut self.places {
             place.unsaved = false;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::checkpoint::Checkpoint;
 
 /// Most records under way: a few batches for each partition.
-const RECORDS_MAX: usize = 20_000;
+pub(super) const RECORDS_MAX: usize = 20_000;
 
 /// Most bytes of records under way; with the client's own overhead about twice that in memory.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -94,19 +94,23 @@ impl Window {
         });
     }
 
-    /// Kafka has the event.
-    pub(super) fn acknowledge(&mut self, position: i64, offset: i64) {
-        let index = position - self.checkpoint.position - 1;
-        let slot = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.events.get_mut(index));
-        if let Some(slot) = slot
-            && let State::Sent { bytes } = slot.state
-        {
-            self.records -= 1;
-            self.bytes -= bytes;
-            slot.state = State::Acknowledged { offset };
-        }
+    /// Kafka has the event. The index of its partition, unless it was known already.
+    pub(super) fn acknowledge(&mut self, position: i64, offset: i64) -> Option<usize> {
+        let index = usize::try_from(position - self.checkpoint.position - 1).ok()?;
+        let slot = self.events.get_mut(index)?;
+        let State::Sent { bytes } = slot.state else {
+            return None;
+        };
+        self.records -= 1;
+        self.bytes -= bytes;
+        slot.state = State::Acknowledged { offset };
+        Some(slot.place)
+    }
+
+    /// The index of the partition of an event under way.
+    pub(super) fn place_of(&self, position: i64) -> Option<usize> {
+        let index = usize::try_from(position - self.checkpoint.position - 1).ok()?;
+        Some(self.events.get(index)?.place)
     }
 
     /// Moves the checkpoint over the next event if that has arrived.

@@ -61,7 +61,8 @@ impl Runner {
     }
 
     /// Hands the events of a parked stream over, in order, from the log; those that have their effect leave
-    /// the dead letters. The checkpoint stays: all of them are before it.
+    /// the dead letters. The checkpoint stays: only those before it are handed over. The feed yields the rest,
+    /// after what is before them.
     async fn retry(
         &mut self,
         handler: &mut dyn Handler,
@@ -76,15 +77,23 @@ impl Runner {
             "retrying a parked stream"
         );
         loop {
-            let page = self.page(&stream, stop).await?;
+            let page = self.page(&stream, checkpoint.position, stop).await?;
+            let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
+            let pool = self.store.pool();
             if page.is_empty() {
+                let after = checkpoint.position;
+                while let Err(error) =
+                    dead_letters::unpark_after(pool, &self.consumer, &stream, after).await
+                {
+                    backoff.pause("releasing a stream", &error).await?;
+                }
+                fail::fail_point!("feed-released");
                 self.parked.release(&stream);
                 return Ok(());
             }
             let (handled, failure) = self.offer(handler, page, &checkpoint, stop).await?;
+            fail::fail_point!("feed-retried");
             let positions: Vec<i64> = handled.iter().map(|event| event.position).collect();
-            let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
-            let pool = self.store.pool();
             while let Err(error) = dead_letters::handled(pool, &self.consumer, &positions).await {
                 backoff.pause("removing dead letters", &error).await?;
             }
@@ -103,6 +112,7 @@ impl Runner {
     async fn page(
         &self,
         stream: &StreamName,
+        upto: i64,
         stop: &CancellationToken,
     ) -> Result<Vec<RecordedEvent>, Halt> {
         let pool = self.store.pool();
@@ -110,7 +120,7 @@ impl Runner {
         loop {
             let read = async {
                 let consumer = &self.consumer;
-                let positions = dead_letters::waiting(pool, consumer, stream, PAGE).await?;
+                let positions = dead_letters::waiting(pool, consumer, stream, upto, PAGE).await?;
                 read_at(pool, &positions).await
             };
             match read.await {

@@ -135,4 +135,62 @@ async fn what_a_rebuild_could_not_handle_takes_the_place_of_the_live_ones() {
         .collect();
     assert_eq!(streams, [("search", "c"), ("search", "d")]);
     assert_eq!(dead_letters::skipped(pool, "search").await.unwrap(), [3]);
+
+    // What the rebuild had parked and was discarded for the live one stays so, and leaves nothing behind.
+    park(pool, "search#3", &[("a", 3), ("a", 5)]).await;
+    let mut transaction = pool.begin().await.unwrap();
+    dead_letters::hand_on(&mut transaction, "search#3", "search")
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let letters = listed(pool, None).await;
+    let entries: Vec<(&str, i64)> = letters
+        .iter()
+        .map(|letter| (letter.consumer.as_str(), letter.position))
+        .collect();
+    assert_eq!(entries, [("search", 5)]);
+    assert_eq!(dead_letters::skipped(pool, "search").await.unwrap(), [3]);
+}
+
+/// Polls a future a few times and drops it where it waits.
+async fn give_up<F: Future>(future: F, polls: usize) {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        left -= 1;
+        if future.as_mut().poll(context).is_ready() || left == 0 {
+            return std::task::Poll::Ready(());
+        }
+        std::task::Poll::Pending
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_decision_that_is_given_up_leaves_no_open_transaction_behind() {
+    let database = testing::database().await;
+    park(&database.pool, "search", &[("a", 3)]).await;
+    let letter = listed(&database.pool, None).await.remove(0);
+    for polls in 1..12 {
+        // One connection: what was given up and what comes after it share it.
+        let pool = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(1)
+            .connect(&database.url)
+            .await
+            .unwrap();
+        give_up(dead_letters::request_retry(&pool, letter.id, "anna"), polls).await;
+        let stream = format!("b-{polls}");
+        park(
+            &pool,
+            "stock",
+            &[(stream.as_str(), 100 + i64::try_from(polls).unwrap())],
+        )
+        .await;
+        let count = dead_letters::count(&database.pool, Some("stock")).await;
+        assert_eq!(
+            count.unwrap(),
+            i64::try_from(polls).unwrap(),
+            "after {polls} polls"
+        );
+    }
 }

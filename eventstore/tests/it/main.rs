@@ -4,9 +4,13 @@
 
 mod append;
 mod dead_letters;
+#[macro_use]
 mod feeds;
 mod leases;
+mod plans;
 mod publishing;
 mod relay;
 mod runner;
+mod snapshots;
 mod support;
+mod upcasting;

@@ -1,20 +1,23 @@
-//! The runner: retry without end, parking of whole streams in order, retries and discards on request.
+//! The runner, over both feeds: batches, retry without end, steps that are broken off.
+
+mod parking;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use async_trait::async_trait;
 use eventstore::{
-    Checkpoint, EventStore, Feed, FeedError, FeedSource, HandleError, Handler, RecordedEvent,
-    RunError, Runner, RunnerOptions, dead_letters,
+    Checkpoint, EventStore, Feed, FeedError, HandleError, Handler, RecordedEvent, RunError, Runner,
+    RunnerOptions, dead_letters,
 };
 use sqlx::PgPool;
-use testing::Database;
 use tokio_util::sync::CancellationToken;
 
+use crate::feeds::Followed;
 use crate::publishing::{LONG, deposits};
-use crate::support::{deposit, open};
+use crate::support::deposit;
 
 /// A consumer whose effect is a list of positions. Effect and checkpoint become durable together.
 #[derive(Clone, Default)]
@@ -89,7 +92,7 @@ impl Handler for List {
 }
 
 struct Consumer {
-    database: Database,
+    followed: Followed,
     store: EventStore,
     list: List,
     runner: Runner,
@@ -97,38 +100,32 @@ struct Consumer {
 }
 
 impl Consumer {
-    async fn new(list: List) -> Self {
-        let database = testing::database().await;
-        let store = open(&database.pool).await;
-        let (runner, feed) = Self::begin(&store, &list).await;
+    async fn new(kafka: bool, list: List) -> Self {
+        let followed = Followed::over(kafka).await;
+        let (runner, feed) = Self::begin(&followed, &list).await;
         Self {
-            database,
-            store,
+            store: followed.store.clone(),
+            followed,
             list,
             runner,
             feed,
         }
     }
 
-    async fn begin(store: &EventStore, list: &List) -> (Runner, Box<dyn Feed>) {
+    async fn begin(followed: &Followed, list: &List) -> (Runner, Box<dyn Feed>) {
         let checkpoint = list.clone().checkpoint().await.unwrap();
-        let feed = FeedSource::Store
-            .open(store, "list", checkpoint)
-            .await
-            .unwrap();
-        (
-            Runner::new(store.clone(), "list", RunnerOptions::default()),
-            feed,
-        )
+        let feed = followed.open(checkpoint).await;
+        let store = followed.store.clone();
+        (Runner::new(store, "list", RunnerOptions::default()), feed)
     }
 
     /// As after a crash: everything in memory is gone.
     async fn restart(&mut self) {
-        (self.runner, self.feed) = Self::begin(&self.store, &self.list).await;
+        (self.runner, self.feed) = Self::begin(&self.followed, &self.list).await;
     }
 
     fn pool(&self) -> &PgPool {
-        &self.database.pool
+        &self.followed.database.pool
     }
 
     /// Steps up to the head of the log.
@@ -174,9 +171,8 @@ async fn append(store: &EventStore, accounts: &str) {
     }
 }
 
-#[tokio::test]
-async fn batches_are_bounded_and_move_the_checkpoint() {
-    let mut consumer = Consumer::new(List::default()).await;
+async fn batches_are_bounded_and_move_the_checkpoint(kafka: bool) {
+    let mut consumer = Consumer::new(kafka, List::default()).await;
     deposits(&consumer.store, "a", 1_500).await;
     consumer.catch_up().await;
     assert_eq!(consumer.list.positions(), (1..=1_500).collect::<Vec<i64>>());
@@ -185,9 +181,8 @@ async fn batches_are_bounded_and_move_the_checkpoint() {
     assert!(inner.checkpoint.event_id.is_some());
 }
 
-#[tokio::test]
-async fn what_may_pass_is_tried_until_it_does() {
-    let mut consumer = Consumer::new(List::default()).await;
+async fn what_may_pass_is_tried_until_it_does(kafka: bool) {
+    let mut consumer = Consumer::new(kafka, List::default()).await;
     consumer.list.set(|inner| inner.failures = 3);
     append(&consumer.store, "ab").await;
     consumer.catch_up().await;
@@ -195,176 +190,24 @@ async fn what_may_pass_is_tried_until_it_does() {
     assert!(consumer.parked().await.is_empty());
 }
 
-#[tokio::test]
-async fn a_poison_event_parks_its_stream_and_nothing_else() {
-    let mut consumer = Consumer::new(List::poison([3])).await;
-    append(&consumer.store, "ababab").await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [1, 2, 4, 6]);
-    assert_eq!(consumer.parked().await, [(3, 1, 1)]);
-
-    // Also what comes later, also after a restart.
-    append(&consumer.store, "ab").await;
-    consumer.catch_up().await;
-    consumer.restart().await;
-    append(&consumer.store, "ab").await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [1, 2, 4, 6, 8, 10]);
-    assert_eq!(consumer.parked().await, [(3, 1, 3)]);
-    let letter = consumer.only_letter().await;
-    assert_eq!(letter.stream_id, "a");
-    assert_eq!(letter.error.as_deref(), Some("no such colour"));
-}
-
-#[tokio::test]
-async fn two_poison_streams_in_one_batch_are_parked_both() {
-    let mut consumer = Consumer::new(List::poison([1, 2])).await;
-    append(&consumer.store, "abcab").await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [3]);
-    assert_eq!(consumer.parked().await, [(1, 1, 1), (2, 1, 1)]);
-    assert_eq!(
-        dead_letters::count(consumer.pool(), Some("list"))
-            .await
-            .unwrap(),
-        2
-    );
-}
-
-#[tokio::test]
-async fn a_crash_between_parking_and_the_checkpoint_parks_nothing_twice_and_nothing_too_much() {
-    let mut consumer = Consumer::new(List::poison([3])).await;
-    append(&consumer.store, "aaaab").await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [1, 2, 5]);
-    // The effect of the batch was lost, the dead letters were not.
-    consumer.list.set(|inner| {
-        inner.checkpoint = Checkpoint::START;
-        inner.positions.clear();
-    });
-    consumer.restart().await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [1, 2, 5]);
-    assert_eq!(consumer.parked().await, [(3, 1, 1)]);
-}
-
-#[tokio::test]
-async fn a_retry_hands_the_stream_over_in_order_and_sets_it_free() {
-    let mut consumer = Consumer::new(List::poison([1])).await;
-    append(&consumer.store, "abaa").await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [2]);
-
-    // Not yet mended: parked again, and counted.
-    let letter = consumer.only_letter().await;
-    dead_letters::request_retry(consumer.pool(), letter.id, "anna")
-        .await
-        .unwrap();
-    assert_eq!(consumer.only_letter().await.state, "retry");
-    consumer.step().await;
-    assert_eq!(consumer.only_letter().await.state, "parked");
-    assert_eq!(consumer.parked().await, [(1, 2, 2)]);
-
-    // Mended; but a later one of the stream fails now.
-    consumer.list.set(|inner| inner.poison = HashSet::from([4]));
-    dead_letters::request_retry(consumer.pool(), letter.id, "anna")
-        .await
-        .unwrap();
-    consumer.step().await;
-    assert_eq!(consumer.list.positions(), [2, 1, 3]);
-    assert_eq!(consumer.parked().await, [(4, 1, 0)]);
-    assert_eq!(
-        consumer.only_letter().await.error.as_deref(),
-        Some("no such colour")
-    );
-
-    consumer.list.set(|inner| inner.poison.clear());
-    append(&consumer.store, "a").await;
-    consumer.catch_up().await;
-    let letter = consumer.only_letter().await;
-    assert_eq!(letter.blocked, 1);
-    dead_letters::request_retry(consumer.pool(), letter.id, "anna")
-        .await
-        .unwrap();
-    consumer.step().await;
-    assert!(consumer.parked().await.is_empty());
-    append(&consumer.store, "a").await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [2, 1, 3, 4, 5, 6]);
-}
-
-#[tokio::test]
-async fn a_discarded_event_is_skipped_for_good_and_the_rest_follows() {
-    let mut consumer = Consumer::new(List::poison([2])).await;
-    append(&consumer.store, "aaaa").await;
-    consumer.catch_up().await;
-    let letter = consumer.only_letter().await;
-    dead_letters::discard(consumer.pool(), letter.id, "anna", "a test order")
-        .await
-        .unwrap();
-    consumer.step().await;
-    assert_eq!(consumer.list.positions(), [1, 3, 4]);
-    assert!(consumer.parked().await.is_empty());
-    assert_eq!(
-        dead_letters::skipped(consumer.pool(), "list")
-            .await
-            .unwrap(),
-        [2]
-    );
-    let (shown, _) = dead_letters::show(consumer.pool(), letter.id)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(shown.state, "discarded");
-    assert_eq!(shown.decided_by.as_deref(), Some("anna"));
-    assert_eq!(shown.reason.as_deref(), Some("a test order"));
-
-    // A rebuild from the start honours it, under its own name too.
-    for (consumer_name, discards_of) in [("list", vec![]), ("list#2", vec!["list".to_owned()])] {
-        let mut rebuilt = List::poison([2]);
-        let mut feed = FeedSource::Store
-            .open(&consumer.store, "list", Checkpoint::START)
-            .await
-            .unwrap();
-        let options = RunnerOptions {
-            discards_of,
-            ..RunnerOptions::default()
-        };
-        let mut runner = Runner::new(consumer.store.clone(), consumer_name, options);
-        runner.step(&mut *feed, &mut rebuilt).await.unwrap();
-        assert_eq!(rebuilt.positions(), [1, 3, 4]);
-    }
-}
-
-#[tokio::test]
-async fn the_last_of_a_stream_discarded_sets_it_free() {
-    let mut consumer = Consumer::new(List::poison([1])).await;
-    append(&consumer.store, "a").await;
-    consumer.catch_up().await;
-    let letter = consumer.only_letter().await;
-    dead_letters::discard(consumer.pool(), letter.id, "anna", "wrong")
-        .await
-        .unwrap();
-    append(&consumer.store, "a").await;
-    consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), [2]);
-}
-
-#[tokio::test]
-async fn who_was_replaced_ends() {
-    let mut consumer = Consumer::new(List::default()).await;
+async fn who_was_replaced_ends(kafka: bool) {
+    let mut consumer = Consumer::new(kafka, List::default()).await;
     consumer.list.set(|inner| inner.fenced = true);
     append(&consumer.store, "a").await;
-    let ended = consumer
-        .runner
-        .step(&mut *consumer.feed, &mut consumer.list)
-        .await;
-    assert!(matches!(ended, Err(RunError::Fenced(reason)) if reason == "epoch 2 leads"));
+    let ended = loop {
+        let step = consumer
+            .runner
+            .step(&mut *consumer.feed, &mut consumer.list);
+        match tokio::time::timeout(LONG, step).await.unwrap() {
+            Ok(step) => assert_eq!(step.handled, 0),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(ended, RunError::Fenced(reason) if reason == "epoch 2 leads"));
 }
 
-#[tokio::test]
-async fn it_runs_until_told_and_carries_out_requests_meanwhile() {
-    let consumer = Consumer::new(List::poison([1])).await;
+async fn it_runs_until_told_and_carries_out_requests_meanwhile(kafka: bool) {
+    let consumer = Consumer::new(kafka, List::poison([1])).await;
     let (list, pool) = (consumer.list.clone(), consumer.pool().clone());
     let (mut runner, mut feed, mut handler) = (consumer.runner, consumer.feed, consumer.list);
     let shutdown = CancellationToken::new();
@@ -388,9 +231,8 @@ async fn it_runs_until_told_and_carries_out_requests_meanwhile() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_shutdown_ends_waiting_for_what_does_not_pass() {
-    let consumer = Consumer::new(List::default()).await;
+async fn a_shutdown_ends_waiting_for_what_does_not_pass(kafka: bool) {
+    let consumer = Consumer::new(kafka, List::default()).await;
     consumer.list.set(|inner| inner.failures = usize::MAX);
     append(&consumer.store, "a").await;
     let (mut runner, mut feed, mut handler) = (consumer.runner, consumer.feed, consumer.list);
@@ -411,6 +253,69 @@ async fn a_shutdown_ends_waiting_for_what_does_not_pass() {
     assert!(list.positions().is_empty());
 }
 
+async fn a_step_that_is_dropped_is_taken_up_by_the_next(kafka: bool) {
+    let mut consumer = Consumer::new(kafka, List::default()).await;
+    consumer.list.set(|inner| inner.failures = 1_000);
+    append(&consumer.store, "abab").await;
+    // Dropped in the middle: the feed has yielded the events, and will not do so again.
+    while consumer.list.0.lock().unwrap().failures == 1_000 {
+        let step = consumer
+            .runner
+            .step(&mut *consumer.feed, &mut consumer.list);
+        let _ = tokio::time::timeout(Duration::from_millis(700), step).await;
+    }
+    consumer.list.set(|inner| inner.failures = 0);
+    consumer.catch_up().await;
+    assert_eq!(consumer.list.positions(), [1, 2, 3, 4]);
+}
+
+async fn a_feed_that_is_behind_or_ahead_of_the_effects(kafka: bool) {
+    let mut consumer = Consumer::new(kafka, List::default()).await;
+    append(&consumer.store, "abab").await;
+    consumer.catch_up().await;
+    append(&consumer.store, "ab").await;
+    // Behind: what has had its effect does not have it again.
+    consumer.feed = consumer.followed.open(Checkpoint::START).await;
+    consumer.catch_up().await;
+    assert_eq!(consumer.list.positions(), [1, 2, 3, 4, 5, 6]);
+    // Ahead: nothing is skipped in silence.
+    let first = consumer.store.read_after(0, 1).await.unwrap().remove(0);
+    consumer
+        .list
+        .set(|inner| inner.checkpoint = Checkpoint::START);
+    consumer.restart().await;
+    consumer.feed = consumer
+        .followed
+        .open(Checkpoint {
+            position: 1,
+            event_id: Some(first.event_id),
+        })
+        .await;
+    let refused = loop {
+        let step = consumer
+            .runner
+            .step(&mut *consumer.feed, &mut consumer.list);
+        match step.await {
+            Ok(step) => assert_eq!(step.handled, 0),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(refused, RunError::Feed(FeedError::Hole { position: 1 })),
+        "{refused}"
+    );
+}
+
+suites!([
+    batches_are_bounded_and_move_the_checkpoint,
+    what_may_pass_is_tried_until_it_does,
+    who_was_replaced_ends,
+    it_runs_until_told_and_carries_out_requests_meanwhile,
+    a_shutdown_ends_waiting_for_what_does_not_pass,
+    a_step_that_is_dropped_is_taken_up_by_the_next,
+    a_feed_that_is_behind_or_ahead_of_the_effects,
+]);
+
 /// A feed that fails as told.
 struct Failing(Vec<FeedError>);
 
@@ -423,7 +328,7 @@ impl Feed for Failing {
 
 #[tokio::test]
 async fn a_feed_is_asked_again_unless_the_log_was_rewound() {
-    let mut consumer = Consumer::new(List::default()).await;
+    let mut consumer = Consumer::new(false, List::default()).await;
     let mut feed = Failing(vec![
         FeedError::Database(sqlx::Error::PoolTimedOut),
         FeedError::Rewound { position: 4 },

@@ -33,6 +33,9 @@ fn verbs_of_the_contract_are_taken() {
         "dead-letters discard 0198c0de-0000-7000-8000-000000000000 --reason duplicate",
         "events --stream stock/store-1:AB-BEE-001 --type inventory.received --correlation x --from 7 --follow --output json",
         "verify",
+        "bench append --rounds 3 --seconds 0.5 --output json",
+        "bench relay --events 1000",
+        "bench replay --events 1000 --products 1000",
         "openapi",
         "config --default",
         "--config nakku.yaml config",
@@ -46,6 +49,9 @@ fn verbs_of_the_contract_are_taken() {
 fn usage_errors_end_with_2() {
     for line in [
         "gateway",
+        "bench",
+        "bench append --seconds 0",
+        "bench relay --rounds 0",
         "replay",
         "replay search --all",
         "events --stream product",

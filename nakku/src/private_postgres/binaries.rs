@@ -62,6 +62,14 @@ impl Binaries {
     }
 }
 
+/// The program beside the newest server that has it, else on the `PATH`.
+pub(super) fn client_program(name: &str) -> Option<PathBuf> {
+    let beside_servers = installed().into_values().rev();
+    let folders = beside_servers.chain(candidates());
+    let mut programs = folders.map(|folder| folder.join(name));
+    programs.find(|program| program.is_file())
+}
+
 /// Folders with a server by major version; of two with one version the one found first.
 fn installed() -> BTreeMap<u32, PathBuf> {
     let mut found = BTreeMap::new();

@@ -14,6 +14,8 @@ impl Listed for RelayStatus {
         ("pending", true),
         ("oldest_seconds", true),
         ("leader", false),
+        ("attempts", true),
+        ("error", false),
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -23,6 +25,8 @@ impl Listed for RelayStatus {
             self.pending.to_string(),
             format!("{:.1}", self.oldest_seconds),
             or_dash(self.leader.as_deref()),
+            self.attempts.to_string(),
+            or_dash(self.error.as_deref()),
         ]
     }
 }

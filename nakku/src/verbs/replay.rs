@@ -3,13 +3,13 @@
 mod progress;
 
 use anyhow::Context;
+use eventstore::Lease;
 use futures::future::try_join_all;
 use projections::ReadModel;
 use read_models::generations;
 use read_models::replays::{self, Kind, Replay, Request, State};
 use read_models::search::DirectoryId;
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::progress::Progress;
@@ -59,11 +59,13 @@ pub(super) async fn run(config: &Config, arguments: cli::Replay) -> anyhow::Resu
         for model in models {
             targets.extend(consumers(config, pool, model).await?);
         }
+        let requests = Requests::new(config, pool, shutdown);
         let mut asked = Vec::new();
         for projection in &targets {
+            finish_what_is_left(pool, &requests, projection).await?;
             asked.push(ask(pool, projection, &arguments).await?);
         }
-        let ended = carry_out(config, pool, shutdown, &asked).await?;
+        let ended = carry_out(pool, requests, &asked).await?;
         print(&ended, arguments.output)?;
         let failed = ended.iter().any(|replay| replay.state == State::Failed);
         Ok(if failed { Ended::Badly } else { Ended::Well })
@@ -103,6 +105,26 @@ async fn written_indexes(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     .await
 }
 
+/// A replay that nobody is at was left by one who was killed: it would be in the way of every other for as long as no
+/// writer runs.
+async fn finish_what_is_left(
+    pool: &PgPool,
+    requests: &Requests<'_>,
+    projection: &str,
+) -> anyhow::Result<()> {
+    let Some(left) = replays::unfinished(pool, projection).await? else {
+        return Ok(());
+    };
+    let lease = Lease::read(pool, projection).await?;
+    if lease.is_some_and(|lease| lease.held) {
+        return Ok(());
+    }
+    let id = left.id;
+    tracing::warn!(projection, %id, "finishing a replay that was broken off");
+    let has_ended = async || Ok(read(pool, id).await?.state.has_ended());
+    requests.carry_out(projection, has_ended).await
+}
+
 async fn ask(pool: &PgPool, projection: &str, arguments: &cli::Replay) -> anyhow::Result<Uuid> {
     let request = Request {
         id: Uuid::now_v7(),
@@ -121,12 +143,10 @@ async fn ask(pool: &PgPool, projection: &str, arguments: &cli::Replay) -> anyhow
 
 /// Follows what was asked for to its end.
 async fn carry_out(
-    config: &Config,
     pool: &PgPool,
-    shutdown: CancellationToken,
+    requests: Requests<'_>,
     asked: &[Uuid],
 ) -> anyhow::Result<Vec<Replay>> {
-    let requests = Requests::new(config, pool, shutdown);
     let progress = Progress::new();
     let follow = async |id: Uuid| {
         let mut replay = read(pool, id).await?;

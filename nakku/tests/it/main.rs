@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a failing step fails its test")]
 
 mod api;
+mod bench;
 mod command_line;
 mod failures;
+mod guarantees;
 mod openapi;
+mod other_eyes;
 mod private_postgres;
 mod process;
+mod replay_under_queries;
+mod restored;
 mod story_embedded;
 mod story_roles;
 mod tidy;

@@ -215,8 +215,10 @@ impl Generation for Index {
                 .map(search::read)
                 .collect::<Result<Vec<_>, _>>();
             search::write(writer, read.map_err(Failure::Poison)?)?;
+            fail::fail_point!("projection-documents-added");
             if commits == Commits::EachBatch || writer.pending() >= PENDING_DOCUMENTS_MAX {
                 writer.commit(&to_rest(&to))?;
+                fail::fail_point!("projection-index-committed");
             }
             Ok(())
         })

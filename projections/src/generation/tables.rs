@@ -5,18 +5,24 @@ use std::marker::PhantomData;
 use async_trait::async_trait;
 use eventstore::{Checkpoint, EventStore, HandleError, RecordedEvent};
 use read_models::checkpoints::{self, AdvanceError};
-use read_models::generations::schema_name;
+use read_models::generations;
 
 use super::{Generation, OpenError, from_rest, later, of_types, to_rest};
 use crate::rows::{self, Rows};
+use crate::transaction;
+
+/// PostgreSQL's code for a table that is not there (`undefined_table`).
+const UNDEFINED_TABLE: &str = "42P01";
 
 /// Rows and checkpoint change in one transaction. The checkpoint moves first: its row is the lock that lets two
-/// writers, one of whom has lost the lease without knowing, only come one after the other, and the condition on
-/// its position lets the late one change nothing.
+/// writers, one of whom has lost the lease without knowing, only come one after the other, and the conditions on
+/// its position and on the lease's epoch let the late one change nothing.
 pub(crate) struct Tables<R> {
     store: EventStore,
     consumer: String,
     number: i32,
+    /// Of the lease that lets it write.
+    epoch: i64,
     checkpoint: Checkpoint,
     rows: PhantomData<fn() -> R>,
 }
@@ -27,28 +33,44 @@ impl<R: Rows> Tables<R> {
         store: &EventStore,
         consumer: &str,
         number: i32,
+        epoch: i64,
     ) -> Result<Self, OpenError> {
         let pool = store.pool();
-        let schema = schema_name(consumer, number);
-        let exists: bool =
-            sqlx::query_scalar("select exists (select from pg_namespace where nspname = $1)")
-                .bind(&schema)
-                .fetch_one(pool)
-                .await?;
+        let exists = generations::has_table(pool, consumer, number, R::TABLE).await?;
         let checkpoint = checkpoints::read(pool, consumer, number).await?;
         let Some(checkpoint) = checkpoint.filter(|_| exists) else {
-            return Err(OpenError::Damaged(format!(
-                "the tables of {consumer}, generation {number}, are not there"
-            )));
+            return Err(OpenError::Damaged(not_there(consumer, number)));
         };
         Ok(Self {
             store: store.clone(),
             consumer: consumer.to_owned(),
             number,
+            epoch,
             checkpoint: from_rest(checkpoint),
             rows: PhantomData,
         })
     }
+
+    /// A table that somebody has dropped comes back by no retry: whoever opens the generation again finds out
+    /// that it is damaged, and has it built anew.
+    fn sort(&self, error: HandleError) -> HandleError {
+        if let HandleError::Transient(cause) = &error
+            && is_undefined_table(cause)
+        {
+            return HandleError::Fenced(not_there(&self.consumer, self.number));
+        }
+        error
+    }
+}
+
+fn is_undefined_table(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<sqlx::Error>();
+    let code = error.and_then(|error| error.as_database_error()?.code());
+    code.as_deref() == Some(UNDEFINED_TABLE)
+}
+
+fn not_there(consumer: &str, number: i32) -> String {
+    format!("the tables of {consumer}, generation {number}, are not there")
 }
 
 #[async_trait]
@@ -69,11 +91,12 @@ impl<R: Rows> Generation for Tables<R> {
         let events = of_types(events, &[R::READS]);
         let events = R::read(&self.store, &events).await?;
         let to = later(&self.checkpoint, upto);
-        let mut transaction = self.store.pool().begin().await?;
+        let mut transaction = transaction::begin(self.store.pool()).await?;
         checkpoints::advance(
             &mut *transaction,
             &self.consumer,
             self.number,
+            self.epoch,
             &to_rest(&self.checkpoint),
             &to_rest(&to),
         )
@@ -82,8 +105,12 @@ impl<R: Rows> Generation for Tables<R> {
             AdvanceError::Fenced { .. } => HandleError::Fenced(error.to_string()),
             AdvanceError::Database(error) => error.into(),
         })?;
-        rows::write::<R>(&mut transaction, self.number, events).await?;
+        fail::fail_point!("projection-checkpoint-moved");
+        let written = rows::write::<R>(&mut transaction, self.number, events).await;
+        written.map_err(|error| self.sort(error))?;
+        fail::fail_point!("projection-rows-written");
         transaction.commit().await?;
+        fail::fail_point!("projection-committed");
         self.checkpoint = to;
         Ok(())
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use eventstore::Checkpoint;
 use read_models::replays::{self, Replay, State};
 use read_models::{Differences, generations};
 use sqlx::PgTransaction;
@@ -10,7 +9,7 @@ use sqlx::types::Json;
 use tokio::time::Instant;
 
 use super::owner::Owner;
-use crate::generations::Positions;
+use crate::generations::{Standing, Watched};
 
 /// Between two looks at the rows: what is asked for is taken up within a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -107,26 +106,34 @@ impl Owner {
         Ok(())
     }
 
-    /// Looks after what followers do not: the copies that operators see, what older epochs left, the row of a
-    /// generation that was given up, a failure that is over. Never returns.
-    pub(crate) async fn keep_house(&self, positions: Positions) {
+    /// Looks after what followers do not: the copies that operators see, what older epochs, switches and owners
+    /// that crashed left, the row of a generation that was given up, a failure that is over. Never returns.
+    pub(crate) async fn keep_house(&self, watched: Watched) {
         let began = Instant::now();
-        let numbers: Vec<i32> = read(&positions)
-            .into_iter()
-            .map(|(number, _)| number)
-            .collect();
-        let (mut recovered, mut tidy, mut gave_up) = (false, false, numbers.len() < 2);
+        let followed = read(&watched).positions;
+        let numbers: Vec<i32> = followed.into_iter().map(|(number, _)| number).collect();
+        let (mut failed, mut recovered, mut tidy) = (false, false, false);
+        let mut gave_up = numbers.len() < 2;
         loop {
             tokio::time::sleep(MIRROR_INTERVAL).await;
-            let now = read(&positions);
+            let standing = read(&watched);
+            let now = &standing.positions;
             let kept = async {
-                self.mirror(&now).await?;
-                if !recovered && began.elapsed() >= RECOVERED_AFTER && !now.is_empty() {
-                    self.set_failure(None).await?;
-                    recovered = true;
+                self.mirror(now).await?;
+                match standing.failure() {
+                    Some(failure) if !failed => {
+                        self.fail(failure).await;
+                        (failed, recovered) = (true, false);
+                    }
+                    None if !recovered && began.elapsed() >= RECOVERED_AFTER && !now.is_empty() => {
+                        self.set_failure(None).await?;
+                        (failed, recovered) = (false, true);
+                    }
+                    Some(_) | None => {}
                 }
                 if !tidy && began.elapsed() >= READERS_GRACE {
                     self.remove_older_epochs(numbers.clone()).await?;
+                    self.drop_unregistered().await?;
                     tidy = true;
                 }
                 if !gave_up && now.len() < 2 {
@@ -154,6 +161,6 @@ impl Owner {
     }
 }
 
-fn read(positions: &Positions) -> Vec<(i32, Checkpoint)> {
-    positions.lock().expect("no panic while held").clone()
+fn read(watched: &Watched) -> Standing {
+    watched.lock().expect("no panic while held").clone()
 }

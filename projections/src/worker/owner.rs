@@ -1,24 +1,27 @@
 //! What the holder of a read model's lease may do: make, open, compare and drop generations, and change the rows
 //! that say which one answers. Every such change names the lease's epoch in its transaction.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use eventstore::{Checkpoint, EventStore, FeedSource, Lease};
 use read_models::generations::Registration;
 use read_models::search::{self, SearchReader};
-use read_models::{Differences, checkpoints, generations, products, stock, users};
+use read_models::{checkpoints, generations, products, stock, users};
 use sqlx::PgTransaction;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Worker;
+use super::comparison::Comparison;
 use crate::generation::{Generation, Index, OpenError, Tables, to_rest};
 use crate::model::ReadModel;
 use crate::products::Products;
 use crate::stock::StockLevels;
+use crate::transaction;
 use crate::users::Users;
 
 /// Longest wait for readers of a generation that is to be dropped.
@@ -31,12 +34,14 @@ pub(crate) struct Owner {
     pub(crate) model: ReadModel,
     pub(crate) consumer: String,
     pub(crate) data_directory: PathBuf,
-    pub(crate) lease: Lease,
+    pub(crate) lease: Arc<Lease>,
     /// Cancelled when the program ends, and when the lease is lost: all writing has to stop.
     pub(crate) stop: CancellationToken,
     /// The live generation's position.
     pub(crate) position: Arc<watch::Sender<i64>>,
     reader: Option<SearchReader>,
+    /// The generations of an index that have a directory of this epoch, made by this owner.
+    taken_over: Mutex<HashSet<i32>>,
     _stop_watching: DropGuard,
 }
 
@@ -57,7 +62,8 @@ impl Owner {
             model: worker.model,
             consumer: worker.consumer.clone(),
             data_directory: worker.data_directory.clone(),
-            lease,
+            lease: Arc::new(lease),
+            taken_over: Mutex::default(),
             _stop_watching: stop.clone().drop_guard(),
             stop,
             position: Arc::clone(&worker.position),
@@ -73,18 +79,24 @@ impl Owner {
     /// A transaction that can only commit while nobody else has taken the lease. To be short: meanwhile the
     /// lease cannot be renewed.
     pub(crate) async fn transaction(&self) -> anyhow::Result<PgTransaction<'static>> {
-        let mut transaction = self.store.pool().begin().await?;
+        let mut transaction = transaction::begin(self.store.pool()).await?;
+        self.hold_lease(&mut transaction).await?;
+        fail::fail_point!("projection-lease-held");
+        Ok(transaction)
+    }
+
+    /// Keeps others from taking the lease until the transaction ends; fails where one has.
+    async fn hold_lease(&self, transaction: &mut PgTransaction<'_>) -> anyhow::Result<()> {
         let mine: Option<i64> =
             sqlx::query_scalar("select epoch from leases where name = $1 and epoch = $2 for share")
                 .bind(self.lease.name())
                 .bind(self.lease.epoch())
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut **transaction)
                 .await?;
         if mine.is_none() {
             self.stop.cancel();
         }
-        self.check()?;
-        Ok(transaction)
+        self.check()
     }
 
     /// Fails once the lease is not held any more, or the program ends.
@@ -137,6 +149,7 @@ impl Owner {
         transaction.commit().await?;
         if self.model == ReadModel::Search {
             let directory = search::path(&self.data_directory, number, self.lease.epoch());
+            self.has_taken_over(number);
             let index = Index::create(directory, number, self.reader.clone()).await?;
             return Ok(Box::new(index));
         }
@@ -145,28 +158,38 @@ impl Owner {
 
     /// Opens a generation where it was left.
     pub(crate) async fn open(&self, number: i32) -> Result<Box<dyn Generation>, OpenError> {
-        let (store, consumer) = (&self.store, &self.consumer);
+        let (store, consumer, epoch) = (&self.store, &self.consumer, self.lease.epoch());
         Ok(match self.model {
             ReadModel::Products => {
-                Box::new(Tables::<Products>::open(store, consumer, number).await?)
+                Box::new(Tables::<Products>::open(store, consumer, number, epoch).await?)
             }
             ReadModel::Stock => {
-                Box::new(Tables::<StockLevels>::open(store, consumer, number).await?)
+                Box::new(Tables::<StockLevels>::open(store, consumer, number, epoch).await?)
             }
-            ReadModel::Users => Box::new(Tables::<Users>::open(store, consumer, number).await?),
+            ReadModel::Users => {
+                Box::new(Tables::<Users>::open(store, consumer, number, epoch).await?)
+            }
             ReadModel::Search => Box::new(self.open_index(number).await?),
         })
     }
 
     /// An index is taken over from the owner before, who may not know yet that it is one no more, into a
-    /// directory of this epoch.
+    /// directory of this epoch. One that is there before this owner has made it is from before the restore of an
+    /// older copy of the database, in which epochs are drawn again.
     async fn open_index(&self, number: i32) -> Result<Index, OpenError> {
         let (data_directory, epoch) = (self.data_directory.clone(), self.lease.epoch());
+        let is_own = self
+            .taken_over
+            .lock()
+            .expect("no panic while held")
+            .contains(&number);
         let taken = spawn_blocking(move || {
             let epochs = search::epochs(&data_directory, number).with_context(|| {
                 format!("cannot list the epochs of {}", data_directory.display())
             })?;
-            let from = epochs.into_iter().rfind(|it| *it <= epoch);
+            let from = epochs
+                .into_iter()
+                .rfind(|it| *it < epoch || (is_own && *it == epoch));
             search::take_over(&data_directory, number, from, epoch).map_err(|error| {
                 if error.needs_rebuild() {
                     OpenError::Damaged(error.to_string())
@@ -177,14 +200,21 @@ impl Owner {
         })
         .await;
         let directory = taken.map_err(anyhow::Error::from)??;
+        self.has_taken_over(number);
+        fail::fail_point!("projection-index-linked");
         Index::open(directory, number, self.reader.clone()).await
+    }
+
+    fn has_taken_over(&self, number: i32) {
+        let mut taken_over = self.taken_over.lock().expect("no panic while held");
+        taken_over.insert(number);
     }
 
     /// Removes a generation that no row names any more.
     pub(crate) async fn drop_generation(&self, number: i32) -> anyhow::Result<()> {
         self.check()?;
-        // Not in a transaction that holds the lease's row: it may have to wait for readers.
-        let mut transaction = self.store.pool().begin().await?;
+        fail::fail_point!("replay-dropping");
+        let mut transaction = transaction::begin(self.store.pool()).await?;
         sqlx::query(&format!("set local lock_timeout = {DROP_WAIT_MILLIS_MAX}"))
             .execute(&mut *transaction)
             .await?;
@@ -194,30 +224,43 @@ impl Owner {
             ReadModel::Stock => stock::drop_generation(connection, number).await?,
             ReadModel::Users => users::drop_generation(connection, number).await?,
             ReadModel::Search => {
-                let data_directory = self.data_directory.clone();
-                spawn_blocking(move || search::remove_generation(&data_directory, number))
+                let (data_directory, epoch) = (self.data_directory.clone(), self.lease.epoch());
+                spawn_blocking(move || search::remove_generation(&data_directory, number, epoch))
                     .await??;
             }
         }
         checkpoints::delete(&mut *transaction, &self.consumer, number).await?;
+        // Only now: it may have had to wait for readers, and meanwhile the lease could not have been renewed.
+        // Another owner may have made a generation of this number by now, which is not to be dropped.
+        self.hold_lease(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// Removes what earlier switches left: readers have had the time between two rebuilds to move on.
-    pub(crate) async fn drop_unregistered(&self) -> anyhow::Result<()> {
-        let pool = self.store.pool();
-        let registered = self.registration().await?.generations();
+    /// The highest number of a generation of which there is anything.
+    pub(crate) async fn highest_number(&self) -> anyhow::Result<i32> {
+        Ok(self.numbers().await?.into_iter().max().unwrap_or(0))
+    }
+
+    /// The numbers of the generations of which there is anything but a row that names them.
+    async fn numbers(&self) -> anyhow::Result<Vec<i32>> {
         let mut found: Vec<i32> =
             sqlx::query_scalar("select generation from checkpoints where consumer = $1")
                 .bind(&self.consumer)
-                .fetch_all(pool)
+                .fetch_all(self.store.pool())
                 .await?;
         if self.model == ReadModel::Search {
             found.extend(search::generations(&self.data_directory)?);
         }
         found.sort_unstable();
         found.dedup();
-        for number in found {
+        Ok(found)
+    }
+
+    /// Removes what earlier switches and owners that crashed left: readers have had the time between two
+    /// rebuilds to move on.
+    pub(crate) async fn drop_unregistered(&self) -> anyhow::Result<()> {
+        let registered = self.registration().await?.generations();
+        for number in self.numbers().await? {
             if !registered.contains(&number) {
                 self.drop_generation(number).await?;
             }
@@ -225,27 +268,20 @@ impl Owner {
         Ok(())
     }
 
-    /// What two generations at one position disagree about.
-    pub(crate) async fn compare(
+    /// Looks at two generations, which stand at one position, to compare them. Both may move on then.
+    pub(crate) async fn begin_comparison(
         &self,
         live: &dyn Generation,
         rebuilt: &dyn Generation,
-    ) -> anyhow::Result<Differences> {
+    ) -> anyhow::Result<Comparison> {
         if let (Some(live), Some(rebuilt)) = (live.snapshot(), rebuilt.snapshot()) {
-            return Ok(spawn_blocking(move || search::compare(&live, &rebuilt)).await??);
+            return Ok(Comparison::Indexes { live, rebuilt });
         }
-        let (live, rebuilt) = (live.number(), rebuilt.number());
-        let mut transaction = self.store.pool().begin().await?;
-        // It reads both generations whole.
-        sqlx::query("set local statement_timeout = 0")
-            .execute(&mut *transaction)
-            .await?;
-        let connection = &mut *transaction;
-        Ok(match self.model {
-            ReadModel::Products => products::compare(connection, live, rebuilt).await?,
-            ReadModel::Stock => stock::compare(connection, live, rebuilt).await?,
-            ReadModel::Users => users::compare(connection, live, rebuilt).await?,
-            ReadModel::Search => anyhow::bail!("an index is compared by its snapshots"),
+        Ok(Comparison::Tables {
+            model: self.model,
+            transaction: transaction::begin_reading(self.store.pool()).await?,
+            live: live.number(),
+            rebuilt: rebuilt.number(),
         })
     }
 
@@ -270,11 +306,13 @@ impl Owner {
     /// Shows operators where an index stands: its checkpoint is in its last commit. Tables need no copy.
     pub(crate) async fn mirror(&self, positions: &[(i32, Checkpoint)]) -> sqlx::Result<()> {
         if self.model == ReadModel::Search {
+            let (pool, epoch) = (self.store.pool(), self.lease.epoch());
+            fail::fail_point!("projection-mirroring");
             for (number, checkpoint) in positions {
-                let checkpoint = to_rest(checkpoint);
-                let pool = self.store.pool();
-                checkpoints::publish(pool, &self.consumer, *number, &checkpoint).await?;
+                let (name, checkpoint) = (&self.consumer, to_rest(checkpoint));
+                checkpoints::publish_under_lease(pool, name, *number, epoch, &checkpoint).await?;
             }
+            fail::fail_point!("projection-mirrored");
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use eventstore::{FeedError, RunError};
 use read_models::generations;
 use read_models::replays::{Kind, Replay, State};
@@ -12,7 +13,7 @@ use super::control::Ended;
 use super::follower::Follower;
 use super::owner::Owner;
 use crate::generation::{Generation, OpenError};
-use crate::generations::{Generations, Positions};
+use crate::generations::{Generations, Watched};
 use crate::recorded::one_line;
 
 /// How soon a follower that stopped for a reason that waiting hardly mends is tried again.
@@ -120,7 +121,8 @@ impl Session {
         let mut transaction = owner.transaction().await?;
         owner.locate(&mut transaction, number).await?;
         transaction.commit().await?;
-        let generations = Generations::new(live, previous, Arc::clone(&owner.position));
+        let (position, lease) = (Arc::clone(&owner.position), Arc::clone(&owner.lease));
+        let generations = Generations::new(live, previous, position, lease);
         let mut follower = Follower::new(&owner, generations);
         let ready = follower.ready().await;
         self.live = Live::Following(Box::new(follower));
@@ -141,7 +143,7 @@ impl Session {
         loop {
             let paused = self.paused;
             let halt = CancellationToken::new();
-            let house = owner.keep_house(self.live.positions(paused));
+            let house = owner.keep_house(self.live.watched(paused));
             let event = {
                 let following = self.live.run(paused, &halt);
                 tokio::pin!(following);
@@ -176,7 +178,8 @@ impl Session {
     /// Sorts what ended the follower: beginning anew may help, or an operator has to.
     pub(crate) async fn failed(&mut self, error: RunError) -> anyhow::Result<()> {
         match error {
-            RunError::Fenced(_) | RunError::Feed(FeedError::Database(_)) => Err(error.into()),
+            RunError::Fenced(reason) => Err(anyhow!(reason)),
+            RunError::Feed(FeedError::Database(_)) => Err(error.into()),
             RunError::Feed(
                 FeedError::Rewound { .. } | FeedError::Hole { .. } | FeedError::Kafka(_),
             )
@@ -223,8 +226,15 @@ impl Session {
         let Live::Following(follower) = &mut self.live else {
             return Ok(None);
         };
-        let position = follower.position();
-        match follower.catch_up(position).await {
+        let checkpoint = follower.generations.live().checkpoint();
+        let position = checkpoint.position;
+        let caught_up = if checkpoint.is_in_log(self.owner.store.pool()).await? {
+            follower.catch_up(position).await
+        } else {
+            // It would have noticed by itself in a moment.
+            Err(FeedError::Rewound { position }.into())
+        };
+        match caught_up {
             Ok(()) => Ok(Some(position)),
             Err(error) => {
                 self.failed(error).await?;
@@ -272,7 +282,9 @@ impl Session {
         };
         owner.end(&mut transaction, Some(request), ended).await?;
         owner.locate(&mut transaction, live).await?;
+        fail::fail_point!("replay-rolling-back");
         transaction.commit().await?;
+        fail::fail_point!("replay-rolled-back");
         tracing::info!(
             projection = owner.consumer,
             generation = live,
@@ -315,30 +327,36 @@ impl Live {
         }
     }
 
-    fn positions(&self, paused: bool) -> Positions {
+    fn watched(&self, paused: bool) -> Watched {
         match self {
-            Self::Following(follower) if !paused => follower.generations.positions(),
-            Self::Following(_) | Self::Unbuilt | Self::Stopped => Positions::default(),
+            Self::Following(follower) if !paused => follower.generations.watched(),
+            Self::Following(_) | Self::Unbuilt | Self::Stopped => Watched::default(),
         }
     }
 }
 
 /// Opens the generation before the live one; without it there is no way back.
 async fn open_previous(owner: &Owner, number: i32) -> anyhow::Result<Option<Box<dyn Generation>>> {
-    match owner.open(number).await {
-        Ok(previous) => Ok(Some(previous)),
-        Err(OpenError::Damaged(reason)) => {
-            let projection = &owner.consumer;
-            tracing::warn!(
-                projection,
-                reason,
-                "there is no way back to the generation before"
-            );
-            owner.forget_previous().await?;
-            Ok(None)
+    let reason = match owner.open(number).await {
+        Ok(previous) => {
+            let checkpoint = previous.checkpoint();
+            if checkpoint.is_in_log(owner.store.pool()).await? {
+                return Ok(Some(previous));
+            }
+            // It holds what the log does not hold any more, and following on would not take that away.
+            let position = checkpoint.position;
+            format!("the log was rewound below its position {position}")
         }
-        Err(OpenError::Other(error)) => Err(error),
-    }
+        Err(OpenError::Damaged(reason)) => reason,
+        Err(OpenError::Other(error)) => return Err(error),
+    };
+    tracing::warn!(
+        projection = owner.consumer,
+        reason,
+        "there is no way back to the generation before"
+    );
+    owner.forget_previous().await?;
+    Ok(None)
 }
 
 /// Waits for the batch under way, but not for long at the end, and not at all once the lease is lost.

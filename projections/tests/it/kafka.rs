@@ -11,7 +11,8 @@ use crate::shop::{REPLAY, Running, Shop};
 /// Few, so that they are made and read quickly.
 const PARTITIONS: i32 = 3;
 
-fn settings() -> KafkaSettings {
+/// Topics that no other test uses; not yet created.
+pub fn settings() -> KafkaSettings {
     KafkaSettings {
         brokers: testing::kafka_brokers(),
         topic_prefix: testing::topic_prefix(),

@@ -271,7 +271,7 @@ async fn an_unfinished_replay_is_begun_anew_by_the_next_owner() {
     shop.bring_up(MODEL).await;
     // As an owner leaves it that crashed on the way.
     let id = shop.request("products", REPLAY).await;
-    generations::begin_building(shop.pool(), "products")
+    generations::begin_building(shop.pool(), "products", 0)
         .await
         .unwrap();
     sqlx::query("update replays set state = 'running', generation = 2, position = 1 where id = $1")

@@ -92,7 +92,7 @@ async fn a_query_waits_for_the_position_it_wants() {
     let mut changed = product(1);
     changed.version = 4;
     products::upsert(api.pool(), 1, &[changed]).await.unwrap();
-    advance(api.pool(), products::NAME, 1, 10, 12).await;
+    advance(api.pool(), products::NAME, 1, 12).await;
     assert_eq!(waiting.await.unwrap().ok(12)["version"], 4);
 }
 

@@ -71,7 +71,7 @@ pub fn user(id: &str) -> User {
 /// A generation with these rows goes live at a position.
 pub async fn go_live(pool: &PgPool, model: &str, rows: Rows<'_>, position: i64) {
     generations::ensure(pool, model).await.unwrap();
-    let begun = generations::begin_building(pool, model).await.unwrap();
+    let begun = generations::begin_building(pool, model, 0).await.unwrap();
     let generation = begun.generation;
     let mut connection = pool.acquire().await.unwrap();
     match rows {
@@ -95,7 +95,7 @@ pub async fn go_live(pool: &PgPool, model: &str, rows: Rows<'_>, position: i64) 
         }
     }
     checkpoints::create(pool, model, generation).await.unwrap();
-    advance(pool, model, generation, 0, position).await;
+    advance(pool, model, generation, position).await;
     let shape = read_models::shape(model).unwrap();
     generations::switch(pool, model, generation, shape)
         .await
@@ -108,13 +108,8 @@ pub enum Rows<'a> {
     Users(&'a [User]),
 }
 
-pub async fn advance(pool: &PgPool, model: &str, generation: i32, from: i64, to: i64) {
-    let from = if from == 0 {
-        Checkpoint::default()
-    } else {
-        at(from)
-    };
-    checkpoints::advance(pool, model, generation, &from, &at(to))
+pub async fn advance(pool: &PgPool, model: &str, generation: i32, to: i64) {
+    checkpoints::publish(pool, model, generation, &at(to))
         .await
         .unwrap();
 }

@@ -12,11 +12,14 @@ use std::path::{Path, PathBuf};
 
 use tantivy::{Index, IndexMeta};
 
-use super::index::META_FILE;
+use super::index::{self, META_FILE};
 use super::{IndexError, NAME};
 
 /// Tantivy's list of the files that it may collect as garbage.
 const MANAGED_FILE: &str = ".managed.json";
+
+/// Follows the number of an epoch whose directory is not complete.
+const DRAFT: &str = "partial";
 
 /// The old owner may commit while its files are linked; a few rounds find it between two commits.
 const LINK_ATTEMPTS_MAX: usize = 50;
@@ -42,7 +45,8 @@ pub fn path(data_dir: &Path, generation: i32, epoch: i64) -> PathBuf {
 
 /// Gives a new epoch the last commit of an older one and returns its directory, ready to be
 /// opened. Without an older epoch the directory is only named, for
-/// [`SearchWriter::create`](super::SearchWriter::create) to make.
+/// [`SearchWriter::create`](super::SearchWriter::create) to make. What a directory of the new epoch
+/// held before goes: epochs are used again after an older copy of the database was restored.
 ///
 /// Fails as missing or damaged where the older epoch cannot be taken over: build anew then.
 pub fn take_over(
@@ -52,12 +56,17 @@ pub fn take_over(
     new_epoch: i64,
 ) -> Result<PathBuf, IndexError> {
     let to = path(data_dir, generation, new_epoch);
-    let Some(from_epoch) = from_epoch.filter(|epoch| *epoch != new_epoch) else {
-        return Ok(to);
+    let from_epoch = match from_epoch {
+        Some(epoch) if epoch == new_epoch => return Ok(to),
+        Some(epoch) => epoch,
+        None => {
+            remove(&to).map_err(IndexError::io(&to))?;
+            return Ok(to);
+        }
     };
     let from = path(data_dir, generation, from_epoch);
     // Complete or absent: the directory gets its name only when all is in it.
-    let draft = to.with_extension("partial");
+    let draft = to.with_extension(DRAFT);
     link_commit(&from, &draft)?;
     let replaced = remove(&to).and_then(|()| fs::rename(&draft, &to));
     replaced
@@ -80,10 +89,13 @@ fn link_commit(from: &Path, to: &Path) -> Result<(), IndexError> {
     for _ in 0..LINK_ATTEMPTS_MAX {
         let meta = index.load_metas().map_err(IndexError::tantivy(from))?;
         let commit = encode(&meta, from)?;
-        link_files(&meta, from, to).map_err(IndexError::io(to))?;
+        let missing = link_files(&meta, from, to).map_err(IndexError::io(to))?;
         let now = index.load_metas().map_err(IndexError::tantivy(from))?;
         // Files are only deleted after a newer commit or merge has been written.
         if encode(&now, from)? == commit {
+            if let Some(file) = missing {
+                return Err(index::missing(from, &file));
+            }
             return write_durably(&to.join(META_FILE), &commit)
                 .and_then(|()| File::open(to)?.sync_all())
                 .map_err(IndexError::io(to));
@@ -100,22 +112,30 @@ fn encode(meta: &IndexMeta, dir: &Path) -> Result<Vec<u8>, IndexError> {
     serde_json::to_vec(meta).map_err(|error| IndexError::damaged(dir, error.to_string()))
 }
 
-/// Links the files of one commit and nothing else: no lock, no segment that is being written.
-fn link_files(meta: &IndexMeta, from: &Path, to: &Path) -> io::Result<()> {
+/// Links the files of one commit and nothing else: no lock, no segment that is being written. Returns one that
+/// is not there and should be.
+fn link_files(meta: &IndexMeta, from: &Path, to: &Path) -> io::Result<Option<PathBuf>> {
     remove(to)?;
     fs::create_dir_all(to)?;
+    let required = index::required_files(meta);
+    let mut missing = None;
     let mut managed = HashSet::from([PathBuf::from(META_FILE)]);
     // The list has every file that a segment may have; most have no deletions.
     for file in meta.list_segment_files() {
         match link_or_copy(&from.join(&file), &to.join(&file)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if required.contains(&file) {
+                    missing = Some(file);
+                }
+            }
             Err(error) => return Err(error),
             Ok(()) => {
                 managed.insert(file);
             }
         }
     }
-    write_durably(&to.join(MANAGED_FILE), &serde_json::to_vec(&managed)?)
+    write_durably(&to.join(MANAGED_FILE), &serde_json::to_vec(&managed)?)?;
+    Ok(missing)
 }
 
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
@@ -168,21 +188,43 @@ fn numbers<N: std::str::FromStr + Ord>(dir: &Path) -> io::Result<Vec<N>> {
     Ok(numbers)
 }
 
-/// Removes the directories of a generation's older epochs. Readers that have them open go on
-/// reading.
+/// Removes the directories of a generation's older epochs, and what take-overs that were broken off
+/// left. Readers that have them open go on reading.
 pub fn remove_epochs_before(data_dir: &Path, generation: i32, epoch: i64) -> io::Result<()> {
-    for older in epochs(data_dir, generation)?
-        .into_iter()
-        .filter(|older| *older < epoch)
-    {
-        remove(&path(data_dir, generation, older))?;
+    let dir = data_dir.join(NAME).join(generation.to_string());
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?.path();
+        let is_ours = entry.extension().is_none_or(|it| it == DRAFT);
+        let number = entry
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse().ok());
+        if is_ours && number.is_some_and(|number: i64| number < epoch) {
+            remove(&entry)?;
+        }
     }
     Ok(())
 }
 
-/// Removes a generation with all its epochs.
-pub fn remove_generation(data_dir: &Path, generation: i32) -> io::Result<()> {
-    remove(&data_dir.join(NAME).join(generation.to_string()))
+/// Removes a generation with its epochs up to this one. A later one belongs to an owner who has
+/// taken over meanwhile, and whose generation it is: then the rest stays.
+pub fn remove_generation(data_dir: &Path, generation: i32, epoch: i64) -> io::Result<()> {
+    remove_epochs_before(data_dir, generation, epoch.saturating_add(1))?;
+    match fs::remove_dir(data_dir.join(NAME).join(generation.to_string())) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove(dir: &Path) -> io::Result<()> {

@@ -1,11 +1,12 @@
 //! The index's schema, how a document is put into it, and how an index is opened.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
+use tantivy::index::SegmentComponent;
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing,
     TextOptions, Value,
@@ -226,6 +227,46 @@ pub(super) fn open(dir: &Path) -> Result<Index, IndexError> {
     }
     register(index.tokenizers());
     Ok(index)
+}
+
+/// What every segment has a file of.
+const SEGMENT_PARTS: [SegmentComponent; 6] = [
+    SegmentComponent::Postings,
+    SegmentComponent::Positions,
+    SegmentComponent::FastFields,
+    SegmentComponent::FieldNorms,
+    SegmentComponent::Terms,
+    SegmentComponent::Store,
+];
+
+/// The files that a commit cannot do without. Tantivy opens a segment that lacks some of them, and
+/// never comes to an end when it is to be merged.
+pub(super) fn required_files(meta: &IndexMeta) -> HashSet<PathBuf> {
+    let mut files = HashSet::new();
+    for segment in &meta.segments {
+        files.extend(SEGMENT_PARTS.map(|part| segment.relative_path(part)));
+        if segment.has_deletes() {
+            files.insert(segment.relative_path(SegmentComponent::Delete));
+        }
+    }
+    files
+}
+
+/// Fails as damaged where a file of the last commit is not there.
+pub(super) fn check_files(index: &Index, dir: &Path) -> Result<(), IndexError> {
+    let meta = index.load_metas().map_err(IndexError::tantivy(dir))?;
+    for file in required_files(&meta) {
+        let exists = dir.join(&file).try_exists();
+        if !exists.map_err(IndexError::io(dir))? {
+            return Err(missing(dir, &file));
+        }
+    }
+    Ok(())
+}
+
+/// A file of a commit is not there.
+pub(super) fn missing(dir: &Path, file: &Path) -> IndexError {
+    IndexError::damaged(dir, format!("{} is not there", file.display()))
 }
 
 /// The checkpoint of the last commit.

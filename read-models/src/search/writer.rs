@@ -67,6 +67,7 @@ impl SearchWriter {
     /// Opens an index where its last commit left it, after checking its files.
     pub fn open(dir: &Path) -> Result<Self, IndexError> {
         let index = index::open(dir)?;
+        index::check_files(&index, dir)?;
         let damaged = index
             .validate_checksum()
             .map_err(IndexError::tantivy(dir))?;
@@ -79,19 +80,7 @@ impl SearchWriter {
     }
 
     fn over(index: Index, dir: &Path, checkpoint: Checkpoint) -> Result<Self, IndexError> {
-        let options = IndexWriterOptions::builder()
-            .num_worker_threads(INDEXING_THREADS)
-            .memory_budget_per_thread(INDEXING_MEMORY_BYTES / INDEXING_THREADS)
-            .num_merge_threads(MERGE_THREADS)
-            .build();
-        let writer: IndexWriter = index
-            .writer_with_options(options)
-            .map_err(IndexError::tantivy(dir))?;
-        let mut merging = LogMergePolicy::default();
-        merging.set_min_num_segments(MERGED_SEGMENTS_MIN);
-        merging.set_max_docs_before_merge(MERGED_DOCUMENTS_MAX);
-        merging.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
-        writer.set_merge_policy(Box::new(merging));
+        let writer = tantivy_writer(&index, dir)?;
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
@@ -226,6 +215,24 @@ impl std::fmt::Debug for SearchWriter {
             .field("pending", &self.pending.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Tantivy's writer with our bounds.
+pub(super) fn tantivy_writer(index: &Index, dir: &Path) -> Result<IndexWriter, IndexError> {
+    let options = IndexWriterOptions::builder()
+        .num_worker_threads(INDEXING_THREADS)
+        .memory_budget_per_thread(INDEXING_MEMORY_BYTES / INDEXING_THREADS)
+        .num_merge_threads(MERGE_THREADS)
+        .build();
+    let writer: IndexWriter = index
+        .writer_with_options(options)
+        .map_err(IndexError::tantivy(dir))?;
+    let mut merging = LogMergePolicy::default();
+    merging.set_min_num_segments(MERGED_SEGMENTS_MIN);
+    merging.set_max_docs_before_merge(MERGED_DOCUMENTS_MAX);
+    merging.set_del_docs_ratio_before_merge(DELETED_RATIO_MAX);
+    writer.set_merge_policy(Box::new(merging));
+    Ok(writer)
 }
 
 fn dead(dir: &Path) -> IndexError {

@@ -98,14 +98,20 @@ fn old_epochs_are_removed_while_a_reader_still_has_one_open() {
     drop(index_of(&first, [document("a", "Apple")]));
     search::take_over(data_dir, 1, Some(1), 12).unwrap();
     index_of(&search::path(data_dir, 2, 12), []);
+    let broken_off = search::path(data_dir, 1, 11).with_extension("partial");
+    fs::create_dir_all(&broken_off).unwrap();
     let reading = Snapshot::open(&first).unwrap();
     search::remove_epochs_before(data_dir, 1, 12).unwrap();
     assert_eq!(search::epochs(data_dir, 1).unwrap(), [12]);
+    assert!(!broken_off.exists());
     assert!(reading.document("a").unwrap().is_some());
 
     assert_eq!(search::generations(data_dir).unwrap(), [1, 2]);
-    search::remove_generation(data_dir, 1).unwrap();
-    search::remove_generation(data_dir, 1).unwrap();
+    // An owner who wakes up late does not remove what the next one has made.
+    search::remove_generation(data_dir, 1, 11).unwrap();
+    assert_eq!(search::epochs(data_dir, 1).unwrap(), [12]);
+    search::remove_generation(data_dir, 1, 12).unwrap();
+    search::remove_generation(data_dir, 1, 12).unwrap();
     assert_eq!(search::generations(data_dir).unwrap(), [2]);
 }
 
@@ -148,4 +154,17 @@ fn a_data_directory_keeps_its_identity() {
     );
     let other = tempdir().unwrap();
     assert_ne!(DirectoryId::ensure(other.path()).unwrap(), ids[0]);
+}
+
+#[test]
+fn an_epoch_that_is_used_again_finds_nothing_of_the_one_before() {
+    let data_dir = tempdir().unwrap();
+    let data_dir = data_dir.path();
+    let restored = search::path(data_dir, 1, 5);
+    drop(index_of(
+        &restored,
+        [document("a", "From before the restore")],
+    ));
+    assert_eq!(search::take_over(data_dir, 1, None, 5).unwrap(), restored);
+    assert!(!restored.exists());
 }

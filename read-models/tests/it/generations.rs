@@ -11,7 +11,9 @@ async fn a_generation_is_built_switched_to_and_kept_until_the_one_after_the_next
     assert!(!row.is_live_in("a"));
 
     for (expected, obsolete) in [(1, None), (2, None), (3, Some(1)), (4, Some(2))] {
-        let begun = generations::begin_building(pool, "products").await.unwrap();
+        let begun = generations::begin_building(pool, "products", 0)
+            .await
+            .unwrap();
         assert_eq!(
             begun,
             Begun {
@@ -39,8 +41,8 @@ async fn what_an_earlier_rebuild_left_is_named_and_its_number_not_used_again() {
     let database = testing::database().await;
     let pool = &database.pool;
     generations::ensure(pool, "stock").await.unwrap();
-    generations::begin_building(pool, "stock").await.unwrap();
-    let begun = generations::begin_building(pool, "stock").await.unwrap();
+    generations::begin_building(pool, "stock", 0).await.unwrap();
+    let begun = generations::begin_building(pool, "stock", 0).await.unwrap();
     assert_eq!(
         begun,
         Begun {
@@ -73,7 +75,7 @@ async fn a_rollback_swaps_and_can_be_taken_back() {
         .await
         .unwrap();
     for generation in [1, 2] {
-        generations::begin_building(&mut *connection, "users")
+        generations::begin_building(&mut *connection, "users", 0)
             .await
             .unwrap();
         generations::switch(&mut *connection, "users", generation, "a")
@@ -101,7 +103,7 @@ async fn a_rollback_swaps_and_can_be_taken_back() {
     generations::rollback(&mut connection, "users", "a")
         .await
         .unwrap();
-    let begun = generations::begin_building(&mut *connection, "users")
+    let begun = generations::begin_building(&mut *connection, "users", 0)
         .await
         .unwrap();
     assert_eq!(begun.generation, 3);
@@ -123,7 +125,7 @@ async fn a_rollback_across_shapes_is_refused_in_one_line() {
         .unwrap_err();
     assert!(matches!(nothing, Error::NoPrevious { .. }), "{nothing}");
     for (generation, shape) in [(1, "users-1"), (2, "users-2")] {
-        generations::begin_building(&mut *connection, "users")
+        generations::begin_building(&mut *connection, "users", 0)
             .await
             .unwrap();
         generations::switch(&mut *connection, "users", generation, shape)
@@ -171,7 +173,9 @@ async fn pausing_and_failing_are_recorded_and_a_switch_clears_the_failure() {
             .is_err()
     );
 
-    generations::begin_building(pool, "search@b").await.unwrap();
+    generations::begin_building(pool, "search@b", 0)
+        .await
+        .unwrap();
     generations::switch(pool, "search@b", 1, "a").await.unwrap();
     let row = generations::read(pool, "search@b").await.unwrap().unwrap();
     assert_eq!(row.failure, None);

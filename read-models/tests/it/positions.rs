@@ -15,7 +15,7 @@ async fn a_query_waits_until_its_read_model_is_there() {
     let database = testing::database().await;
     let pool = database.pool.clone();
     generations::ensure(&pool, "products").await.unwrap();
-    generations::begin_building(&pool, "products")
+    generations::begin_building(&pool, "products", 0)
         .await
         .unwrap();
     checkpoints::create(&pool, "products", 1).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_query_waits_until_its_read_model_is_there() {
         wanted: 5,
     };
     assert!(matches!(behind, Unavailable::Behind(behind) if behind == expected));
-    checkpoints::advance(&pool, "products", 1, &at(0), &at(6))
+    checkpoints::publish(&pool, "products", 1, &at(6))
         .await
         .unwrap();
     assert_eq!(
@@ -66,7 +66,9 @@ async fn a_read_model_that_is_not_built_or_of_another_shape_answers_nothing() {
     assert!(building(await_position(pool, "products", 0, soon()).await));
     generations::ensure(pool, "products").await.unwrap();
     assert!(building(await_position(pool, "products", 0, soon()).await));
-    generations::begin_building(pool, "products").await.unwrap();
+    generations::begin_building(pool, "products", 0)
+        .await
+        .unwrap();
     checkpoints::create(pool, "products", 1).await.unwrap();
     generations::switch(pool, "products", 1, "products-0")
         .await

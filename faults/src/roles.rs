@@ -1,0 +1,6 @@
+//! What a process of the tests can be.
+
+pub(crate) mod follower;
+pub(crate) mod projection;
+pub(crate) mod relay;
+pub(crate) mod writer;
