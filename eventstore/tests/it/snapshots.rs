@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use eventstore::{EventStore, ExecuteError, Options, Stream};
 use sqlx::PgPool;
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::support::{Account, AccountEvent, Error, KEYS, context, deposit, withdraw};
@@ -61,20 +61,26 @@ async fn snapshot_is_at(pool: &PgPool, shape: &str, sequence: i64) {
     .await;
 }
 
-/// Rows that each query for histories returned, as sqlx logs them. Of this thread, and so of this test.
+/// Rows that each query for histories returned, as sqlx logs them. One subscriber for all tests: those that
+/// come and go would have to agree on what is worth logging. A test has a thread of its own.
 #[derive(Clone, Default)]
-struct HistoriesRead(Arc<Mutex<Vec<u64>>>);
+struct HistoriesRead(Arc<Mutex<HashMap<ThreadId, Vec<u64>>>>);
 
 impl HistoriesRead {
-    fn watch() -> (Self, DefaultGuard) {
-        let read = Self::default();
-        let guard = tracing::subscriber::set_default(read.clone());
-        (read, guard)
+    fn watch() -> Self {
+        static WATCHING: LazyLock<HistoriesRead> = LazyLock::new(|| {
+            let read = HistoriesRead::default();
+            tracing::subscriber::set_global_default(read.clone()).unwrap();
+            read
+        });
+        WATCHING.take();
+        WATCHING.clone()
     }
 
-    /// Those since the last call.
+    /// Those of this thread since the last call.
     fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        let mut read = self.0.lock().unwrap();
+        read.remove(&thread::current().id()).unwrap_or_default()
     }
 }
 
@@ -109,7 +115,9 @@ impl Subscriber for HistoriesRead {
         let mut statement = Statement::default();
         event.record(&mut statement);
         if statement.of_histories {
-            self.0.lock().unwrap().push(statement.rows);
+            let mut read = self.0.lock().unwrap();
+            let of_thread = read.entry(thread::current().id()).or_default();
+            of_thread.push(statement.rows);
         }
     }
 
@@ -127,7 +135,7 @@ impl Subscriber for HistoriesRead {
 async fn a_stream_of_100_000_events_answers_a_cold_command_after_one_bounded_read() {
     let database = testing::database().await;
     let pool = &database.pool;
-    let (read, _guard) = HistoriesRead::watch();
+    let read = HistoriesRead::watch();
     let store = open(pool, "1").await;
     for _ in 0..100 {
         deposit_often(&store, "a", SNAPSHOT_EVERY).await;
@@ -176,7 +184,7 @@ async fn a_stream_of_100_000_events_answers_a_cold_command_after_one_bounded_rea
 async fn a_snapshot_that_is_missing_or_cannot_be_read_is_written_anew() {
     let database = testing::database().await;
     let pool = &database.pool;
-    let (read, _guard) = HistoriesRead::watch();
+    let read = HistoriesRead::watch();
     deposit_often(&open(pool, "1").await, "a", 2_500).await;
     snapshot_is_at(pool, "1", 2_500).await;
     for damage in [
@@ -207,7 +215,7 @@ async fn a_snapshot_that_is_missing_or_cannot_be_read_is_written_anew() {
 async fn many_long_streams_are_loaded_in_pages_of_one_size() {
     let database = testing::database().await;
     let pool = &database.pool;
-    let (read, _guard) = HistoriesRead::watch();
+    let read = HistoriesRead::watch();
     let store = open(pool, "1").await;
     let accounts: Vec<String> = (0..30).map(|index| format!("account-{index}")).collect();
     for (index, account) in (1..).zip(&accounts) {

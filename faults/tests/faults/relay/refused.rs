@@ -22,7 +22,7 @@ const BIG_EVENT_BYTES: usize = 60_000;
 const DEFAULT_BYTES_MAX: &str = "1048588";
 
 /// Attempts after which it is clear that it goes on trying; with back-off they take some seconds.
-const ATTEMPTS: i64 = 5;
+const ATTEMPTS: i64 = 3;
 
 /// The first five waits of the back-off take three seconds; without it there would be hundreds of attempts.
 const ATTEMPTS_MAX: i64 = 40;
