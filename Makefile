@@ -31,12 +31,13 @@ fmt:
 docs:
 	cargo doc --workspace --no-deps --open
 
-# Ratios to what bounds us (pgbench, a scan, Tantivy, a bare producer), in turns on engines of its own; optimised, so it
-# compiles once more, and takes minutes.
+# Ratios to what bounds us (pgbench, a scan, Tantivy, a bare producer), and how well products are found, in turns on engines
+# of its own; optimised, so it compiles once more, and takes minutes.
 bench:
 	scripts/install-engines --kafka
 	cargo build --release --package nakku
 	target/release/nakku bench append
 	target/release/nakku bench replay
+	target/release/nakku bench quality --catalogue nakku/seed/catalogue.ndjson.gz
 	scripts/with-engines --kafka sh -c \
 	  'DATABASE_URL=$$NAKKU_TEST_DATABASE_URL KAFKA_BROKERS=$$NAKKU_TEST_KAFKA_BROKERS target/release/nakku bench relay'

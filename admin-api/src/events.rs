@@ -113,6 +113,14 @@ pub async fn find(
     .await
 }
 
+/// The event at a position, if the log has one there.
+pub async fn at(executor: impl PgExecutor<'_>, position: i64) -> sqlx::Result<Option<Event>> {
+    sqlx::query_as(&format!("select {COLUMNS} from events where position = $1"))
+        .bind(position)
+        .fetch_optional(executor)
+        .await
+}
+
 /// The last version that a stream had at a time, if it had begun.
 pub(crate) async fn version_at(
     executor: impl PgExecutor<'_>,

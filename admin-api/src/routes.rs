@@ -10,7 +10,7 @@ mod streams;
 mod tail;
 
 use axum::middleware::from_fn;
-use http_server::Page;
+use http_server::{Page, Problem};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::AdminApi;
@@ -32,6 +32,16 @@ pub(crate) fn router() -> OpenApiRouter<AdminApi> {
         .merge(outbox::router())
         .merge(dead_letters::router())
         .merge(commands)
+}
+
+/// The position to begin at, where one is given.
+fn first_position(given: Option<i64>) -> Result<Option<i64>, Problem> {
+    match given {
+        Some(position) if position < 1 => {
+            Err(Problem::bad_request("from_position: positions begin at 1"))
+        }
+        given => Ok(given),
+    }
 }
 
 /// Rows to fetch for a page: one more than it shows tells whether there is a next one.

@@ -1,10 +1,15 @@
 //! The rows of password hashes. A row is written before the event that makes it count; without that event nobody finds
 //! it, because log-in begins at the log.
 
+use std::time::Duration;
+
 use domain::UserId;
 use sqlx::PgPool;
 
 use crate::refresh_tokens;
+
+/// Far longer than any registration takes from its row to its event.
+const REGISTRATION_MAX: Duration = Duration::from_secs(3_600);
 
 pub(crate) async fn insert(pool: &PgPool, user: UserId, hash: &str) -> sqlx::Result<()> {
     sqlx::query("insert into credentials (user_id, password_hash) values ($1, $2)")
@@ -21,6 +26,41 @@ pub(crate) async fn delete(pool: &PgPool, user: UserId) -> sqlx::Result<()> {
         .execute(pool)
         .await?;
     Ok(())
+}
+
+/// Deletes the hash and every session of the user, both or neither.
+pub(crate) async fn end(pool: &PgPool, user: UserId) -> sqlx::Result<()> {
+    let mut transaction = eventstore::begin(pool).await?;
+    // The row's lock comes first, as in `replace`.
+    sqlx::query("delete from credentials where user_id = $1")
+        .bind(user.as_uuid())
+        .execute(&mut *transaction)
+        .await?;
+    refresh_tokens::end_all(&mut *transaction, user).await?;
+    transaction.commit().await
+}
+
+/// Deletes up to `rows_max` hashes of users who are erased or never came to be: what a process left behind that ended
+/// between the log and this table. Those of a registration under way are too new. A missing data key alone is not enough:
+/// an operator may be putting that table back.
+pub(crate) async fn delete_ownerless(pool: &PgPool, rows_max: i64) -> sqlx::Result<u64> {
+    let deleted = sqlx::query(
+        "delete from credentials where user_id in (
+           select c.user_id from credentials c
+           where c.updated_at < now() - make_interval(secs => $1)
+             and not exists (select from data_keys k where k.subject = c.user_id::text)
+             and coalesce(
+               (select e.event_type from events e
+                where e.aggregate_type = 'user' and e.aggregate_id = c.user_id::text
+                order by e.sequence desc limit 1),
+               'user.erased') = 'user.erased'
+           limit $2)",
+    )
+    .bind(REGISTRATION_MAX.as_secs_f64())
+    .bind(rows_max)
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 pub(crate) async fn find(pool: &PgPool, user: UserId) -> sqlx::Result<Option<String>> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::http::Method;
 use eventstore::{CommandContext, CommandId, EventStore, ExecuteError, Executed, Sealer};
 use http_server::{Caller, CommandAnswer, Ctx, Kind, Problem};
 use serde::Serialize;
@@ -24,10 +25,22 @@ pub(crate) struct Operation {
 }
 
 impl CommandApi {
-    /// What goes with a command that was asked for by this request. `parameters` are those of the path; `body` is all
+    /// What goes with a command that was asked for by this POST. `parameters` are those of the path; `body` is all
     /// that was asked, and nothing that is drawn anew for each request.
     pub(crate) fn context(
         &self,
+        ctx: &Ctx,
+        operation: Operation,
+        parameters: &[&str],
+        body: &impl Serialize,
+    ) -> Result<CommandContext, Problem> {
+        self.context_of(&Method::POST, ctx, operation, parameters, body)
+    }
+
+    /// As [`CommandApi::context`], by any method: a key that was used for one is not good for the other.
+    pub(crate) fn context_of(
+        &self,
+        method: &Method,
         ctx: &Ctx,
         operation: Operation,
         parameters: &[&str],
@@ -37,7 +50,7 @@ impl CommandApi {
             None => None,
             Some(key) => {
                 let body = serde_json::to_vec(body).map_err(Problem::internal)?;
-                let mut asked = vec![b"POST".as_slice(), operation.route.as_bytes()];
+                let mut asked = vec![method.as_str().as_bytes(), operation.route.as_bytes()];
                 asked.extend(parameters.iter().map(|parameter| parameter.as_bytes()));
                 asked.push(&body);
                 Some(command_id(

@@ -29,6 +29,7 @@ use axum::middleware::from_fn;
 use eventstore::EventStore;
 use http_server::Signer;
 use http_server::answer::CommandBody;
+use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -40,6 +41,12 @@ use attempts::Attempts;
 
 /// Where the routes of [`router`] are nested; what `Location` headers begin with.
 pub const API_PREFIX: &str = "/api/v1";
+
+/// Routes, in full, whose bodies are read as they come; for the edge of a role.
+pub const STREAMED_ROUTES: &[&str] = &["/api/v1/products/import"];
+
+/// Imports at a time; each has hundreds of commands in flight.
+const IMPORTS_MAX: usize = 4;
 
 /// A part of the business whose commands a process can host without the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,22 +71,24 @@ pub struct CommandApi {
     signer: Arc<Signer>,
     passwords: Passwords,
     attempts: Arc<Attempts>,
+    imports: Arc<Semaphore>,
     _background: Arc<DropGuard>,
 }
 
 impl CommandApi {
-    /// Commands go to `store`, tokens are signed by `signer`. Must be called inside a runtime: expired refresh tokens
+    /// Commands go to `store`, tokens are signed by `signer`. Must be called inside a runtime: void refresh tokens
     /// are deleted in the background for as long as a clone of it lives.
     #[must_use]
     pub fn new(store: EventStore, signer: Signer) -> Self {
         let background = CancellationToken::new();
-        let purge = refresh_tokens::purge_expired(store.pool().clone());
+        let purge = refresh_tokens::purge(store.pool().clone());
         tokio::spawn(background.clone().run_until_cancelled_owned(purge));
         Self {
             store,
             signer: Arc::new(signer),
             passwords: Passwords::default(),
             attempts: Arc::default(),
+            imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             _background: Arc::new(background.drop_guard()),
         }
     }

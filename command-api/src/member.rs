@@ -14,6 +14,18 @@ pub(crate) struct Member<T, Raw = String> {
 }
 
 impl<T, Raw> Member<T, Raw> {
+    /// As one read from a body.
+    pub(crate) fn of(raw: Raw) -> Self
+    where
+        T: TryFrom<Raw>,
+        T::Error: Display,
+    {
+        Self {
+            parsed: T::try_from(raw).map_err(|refusal| refusal.to_string()),
+            raw: PhantomData,
+        }
+    }
+
     /// The value. To be called on validated bodies only, which is what handlers are given.
     pub(crate) fn into_inner(self) -> T {
         self.parsed
@@ -28,11 +40,7 @@ where
     T::Error: Display,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Raw::deserialize(deserializer)?;
-        Ok(Self {
-            parsed: T::try_from(raw).map_err(|refusal| refusal.to_string()),
-            raw: PhantomData,
-        })
+        Raw::deserialize(deserializer).map(Self::of)
     }
 }
 

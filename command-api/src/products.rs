@@ -1,5 +1,11 @@
 //! What can be done to products.
 
+mod body;
+mod import;
+mod line;
+mod lines;
+mod upsert;
+
 use domain::product::{Command, Create, Details, DetailsChange, Error};
 use domain::{Price, Product, ProductId, Sku, SkuClaim};
 use eventstore::{CommandContext, EventStore, Executed, Stream};
@@ -7,6 +13,11 @@ use http_server::Problem;
 use uuid::Uuid;
 
 use crate::{execute, problems};
+
+pub(crate) use self::body::{CreateProduct, MoneyDocument};
+pub use self::import::{Ended, Import, Observer, Origin, Rejected, Stopped, Summary};
+pub use self::line::{BadLine, parse_line};
+pub use self::lines::{LINE_BYTES_MAX, Line, Lines, NotUnpacked, TooLong};
 
 /// A product that is to be sold.
 #[derive(Debug, Clone, PartialEq, Eq)]

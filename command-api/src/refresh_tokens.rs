@@ -10,12 +10,14 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
+use crate::credentials;
+
 const TOKEN_BYTES: usize = 32;
 /// Longer texts are no tokens of ours.
 const TOKEN_CHARACTERS_MAX: usize = 64;
 /// A token not used for so long is void.
 const LIFETIME_DAYS: i32 = 30;
-/// How often void ones are deleted, and how many at once.
+/// How often void rows are deleted, and how many at once.
 const PURGE_EVERY: Duration = Duration::from_secs(3_600);
 const PURGE_ROWS_MAX: i64 = 10_000;
 
@@ -150,19 +152,34 @@ pub(crate) async fn end_all(executor: impl PgExecutor<'_>, user: UserId) -> sqlx
     Ok(())
 }
 
-/// Deletes void tokens now and then, for ever.
-pub(crate) async fn purge_expired(pool: PgPool) {
+/// Deletes void tokens, those of users who have no password any more, and passwords of users who are not there, now and
+/// then, for ever.
+pub(crate) async fn purge(pool: PgPool) {
     loop {
-        let purged = sqlx::query(
-            "delete from refresh_tokens where token_hash in (
-               select token_hash from refresh_tokens where expires_at < now() limit $1)",
-        )
-        .bind(PURGE_ROWS_MAX)
-        .execute(&pool)
-        .await;
-        if let Err(error) = purged {
+        if let Err(error) = purge_once(&pool).await {
             tracing::debug!(%error, "cannot delete void refresh tokens");
         }
         tokio::time::sleep(PURGE_EVERY).await;
     }
+}
+
+async fn purge_once(pool: &PgPool) -> sqlx::Result<()> {
+    let left_behind = credentials::delete_ownerless(pool, PURGE_ROWS_MAX).await?;
+    if left_behind > 0 {
+        tracing::info!(
+            left_behind,
+            "passwords of users who are not there are deleted"
+        );
+    }
+    sqlx::query(
+        "delete from refresh_tokens where token_hash in (
+           select t.token_hash from refresh_tokens t
+           where t.expires_at < now()
+              or not exists (select from credentials c where c.user_id = t.user_id)
+           limit $1)",
+    )
+    .bind(PURGE_ROWS_MAX)
+    .execute(pool)
+    .await?;
+    Ok(())
 }

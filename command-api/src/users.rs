@@ -1,7 +1,12 @@
 //! What can be done to users. Personal fields are sealed here (the UTF-8 text, under the user's data key), passwords
 //! hashed here; the log sees neither.
 
-use domain::user::{Command, Error, ProfileChange, Register};
+mod change_password;
+mod email_moves;
+mod erasure;
+mod profile;
+
+use domain::user::{Command, Error, Register};
 use domain::{Email, EmailClaim, PersonName, PhoneNumber, Role, Sealed, User, UserId};
 use eventstore::{CommandContext, DataKey, EventStore, ExecuteError, Executed, Sealer, Stream};
 use http_server::Problem;
@@ -9,7 +14,11 @@ use uuid::Uuid;
 
 use crate::password::{Password, Passwords};
 use crate::problems::of_database;
-use crate::{CommandApi, credentials, execute, problems, refresh_tokens};
+use crate::{credentials, execute, problems, refresh_tokens};
+
+pub use change_password::change_password;
+pub use erasure::erase;
+pub use profile::{ProfileUpdate, add_address, change_preferences, update_profile};
 
 /// What an administrator is called who was made by the program.
 const ADMINISTRATOR_NAME: &str = "Administrator";
@@ -27,15 +36,6 @@ pub struct NewUser {
     pub password: Password,
     /// What the user may do.
     pub role: Role,
-}
-
-/// Which parts of a profile change: `None` leaves one as it is; the inner `None` takes the number away.
-#[derive(Debug, Clone, Default)]
-pub struct ProfileUpdate {
-    /// A new name.
-    pub name: Option<PersonName>,
-    /// Another number, or none.
-    pub phone: Option<Option<PhoneNumber>>,
 }
 
 /// An administrator who was made.
@@ -91,7 +91,7 @@ pub async fn register(
             tracing::warn!(%error, %user_id, "the credentials of a user who was not registered stay behind");
         }
     }
-    outcome.map_err(|error| execute::problem(error, refusal))
+    outcome.map_err(problem)
 }
 
 /// Whether this user is registered, or may be: not where it was refused, or was the repetition of an earlier one.
@@ -130,35 +130,10 @@ pub async fn create_administrator(
     })
 }
 
-/// Changes a user's name or number.
-///
-/// # Errors
-/// `not-found`, `user-deactivated`, and those of any command.
-pub async fn update_profile(
-    store: &EventStore,
-    context: CommandContext,
-    id: UserId,
-    update: ProfileUpdate,
-) -> Result<Executed, Problem> {
-    let key = store
-        .sealer()
-        .key(&id.to_string())
-        .await
-        .map_err(Problem::internal)?;
-    let key = key.ok_or_else(|| refusal(&Error::NotFound))?;
-    let change = ProfileChange {
-        name: update.name.map(|name| seal(&key, &name)),
-        phone: update
-            .phone
-            .map(|phone| phone.map(|phone| seal(&key, &phone))),
-    };
-    command(store, context, id, Command::UpdateProfile(change)).await
-}
-
 /// Changes what a user may do, from the next token on.
 ///
 /// # Errors
-/// As [`update_profile`].
+/// `not-found`, `user-deactivated`, `user-erased`, and those of any command.
 pub async fn assign_role(
     store: &EventStore,
     context: CommandContext,
@@ -171,7 +146,7 @@ pub async fn assign_role(
 /// Closes an account for good and ends its sessions. Doing it again changes nothing.
 ///
 /// # Errors
-/// `not-found`, and those of any command.
+/// `not-found`, `user-erased`, and those of any command.
 pub async fn deactivate(
     store: &EventStore,
     context: CommandContext,
@@ -185,99 +160,6 @@ pub async fn deactivate(
     Ok(executed)
 }
 
-/// Changes a user's password and ends the user's sessions. `current` is the present password.
-///
-/// # Errors
-/// `invalid-credentials` where it is not, `not-found`, `user-deactivated`, `overloaded`, and those of any command.
-pub async fn change_password(
-    api: &CommandApi,
-    context: CommandContext,
-    id: UserId,
-    current: &str,
-    new: &Password,
-) -> Result<Executed, Problem> {
-    let store = &api.store;
-    let state = store.state_at::<User>(&id.to_string(), None).await?;
-    let (user, _) = state.unwrap_or_default();
-    user.decide(Command::ChangePassword)
-        .map_err(|error| refusal(&error))?;
-    let present = credentials::find(store.pool(), id)
-        .await
-        .map_err(of_database)?;
-    let present = present.ok_or_else(wrong_password)?;
-    match known_by(api, id, current, new, &present).await? {
-        Known::Current => replace_password(api, context, id, &present, new).await,
-        Known::New => command(store, context, id, Command::ChangePassword).await,
-    }
-}
-
-/// By which member of the request its sender knows the present password.
-enum Known {
-    Current,
-    /// The repetition of a change that was made, and whose answer was lost.
-    New,
-}
-
-async fn known_by(
-    api: &CommandApi,
-    id: UserId,
-    current: &str,
-    new: &Password,
-    present: &str,
-) -> Result<Known, Problem> {
-    // A stolen access token is not to be a way around the limit of guesses.
-    let account = id.to_string();
-    api.attempts.begin(&account)?;
-    let known = async {
-        if api.passwords.matches(current, Some(present)).await? {
-            return Ok(Some(Known::Current));
-        }
-        let repeated = api.passwords.matches(new.as_str(), Some(present)).await?;
-        Ok(repeated.then_some(Known::New))
-    };
-    let known: Result<_, Problem> = known.await;
-    if !matches!(known, Ok(None)) {
-        api.attempts.give_back(&account);
-    }
-    known?.ok_or_else(wrong_password)
-}
-
-async fn replace_password(
-    api: &CommandApi,
-    context: CommandContext,
-    id: UserId,
-    old: &str,
-    new: &Password,
-) -> Result<Executed, Problem> {
-    let store = &api.store;
-    let hash = api.passwords.hash(new).await?;
-    // First the row, then the event: a crash between them leaves a password that works and a request that can be repeated.
-    if !credentials::replace(store.pool(), id, old, &hash)
-        .await
-        .map_err(of_database)?
-    {
-        return Err(wrong_password());
-    }
-    let stream = Stream::<User>::new(id.to_string());
-    let outcome = store
-        .execute(stream, context, |user| user.decide(Command::ChangePassword))
-        .await;
-    let may_count = match &outcome {
-        Ok(executed) => !executed.replayed,
-        Err(error) => matches!(error, ExecuteError::OutcomeUnknown),
-    };
-    if !may_count {
-        credentials::replace(store.pool(), id, &hash, old)
-            .await
-            .map_err(of_database)?;
-    }
-    outcome.map_err(|error| execute::problem(error, refusal))
-}
-
-fn wrong_password() -> Problem {
-    problems::invalid_credentials("the current password is wrong")
-}
-
 async fn command(
     store: &EventStore,
     context: CommandContext,
@@ -285,10 +167,14 @@ async fn command(
     command: Command,
 ) -> Result<Executed, Problem> {
     let stream = Stream::<User>::new(id.to_string());
-    store
+    let outcome = store
         .execute(stream, context, move |user| user.decide(command.clone()))
-        .await
-        .map_err(|error| execute::problem(error, refusal))
+        .await;
+    outcome.map_err(problem)
+}
+
+fn problem(error: ExecuteError<Error>) -> Problem {
+    execute::problem(error, refusal)
 }
 
 fn seal<T: AsRef<str>>(key: &DataKey, value: &T) -> Sealed<T> {
@@ -301,6 +187,9 @@ fn refusal(error: &Error) -> Problem {
         Error::NotFound => Problem::not_found(detail),
         Error::AlreadyRegistered => Problem::from(problems::USER_EXISTS).detail(detail),
         Error::Deactivated => Problem::from(problems::USER_DEACTIVATED).detail(detail),
+        Error::Erased => Problem::from(problems::USER_ERASED).detail(detail),
         Error::EmailTaken => Problem::from(problems::EMAIL_TAKEN).detail(detail),
+        Error::EmailMoved => Problem::from(problems::USER_CHANGED).detail(detail),
+        Error::TooManyAddresses => Problem::from(problems::TOO_MANY_ADDRESSES).detail(detail),
     }
 }

@@ -33,10 +33,14 @@ pub use sku_claim::SkuClaim;
 pub use stock::Stock;
 pub use user::User;
 
+pub mod address;
+
+mod country;
 mod email;
 mod id;
 mod invalid;
 mod money;
+mod notification_preferences;
 mod person_name;
 mod phone_number;
 mod quantity;
@@ -46,11 +50,14 @@ mod sealed;
 mod sku;
 mod store_id;
 
+pub use address::Address;
+pub use country::Country;
 pub use email::Email;
 pub use id::{OrderId, ProductId, UserId};
 pub use invalid::Invalid;
 pub use iso_currency::Currency;
 pub use money::{Money, Price};
+pub use notification_preferences::{Channels, NotificationPreferences};
 pub use person_name::PersonName;
 pub use phone_number::PhoneNumber;
 pub use quantity::Quantity;

@@ -1,23 +1,36 @@
-//! A user: who may do what. E-mail, name and phone are sealed before they come here; passwords never do.
+//! A user: who may do what. E-mail, name, phone and addresses are sealed before they come here; passwords never do.
 //!
-//! Invariants: a user's e-mail address is no other user's (see [`register`]); a deactivated user changes no more and
-//! keeps the address.
+//! Invariants: a user's e-mail address is no other user's (see [`register`], [`change_email`]); a deactivated user changes
+//! no more and keeps the address; an erased one (see [`erase`]) has none, and nothing that is known of them can be opened.
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{event_types, illegal, write};
-use crate::email_claim::{self, EmailClaim};
-use crate::{Email, PersonName, PhoneNumber, Role, Sealed, UserId};
+use crate::{
+    Address, Email, NotificationPreferences, PersonName, PhoneNumber, Role, Sealed, UserId,
+};
+
+mod claiming;
+
+pub use claiming::{change_email, erase, register};
+
+/// Delivery addresses of one user: more than anybody goes by, few enough to be shown at once.
+pub const ADDRESSES_MAX: usize = 20;
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// The user's own half of [`register`], which claims the e-mail address as well.
     Register(Register),
-    /// Correct name or phone.
+    /// Correct name or phone, or how the e-mail address is written. The user's own half of [`change_email`], where the
+    /// address becomes another one.
     UpdateProfile(ProfileChange),
+    /// Have goods brought there, too.
+    AddAddress(Sealed<Address>),
+    /// Be told of other things, or in other ways.
+    ChangePreferences(NotificationPreferences),
     /// Let them do more, or less.
     AssignRole {
         /// In force with the next token.
@@ -27,6 +40,11 @@ pub enum Command {
     ChangePassword,
     /// Let them in no more.
     Deactivate,
+    /// The user's own half of [`erase`], which frees the e-mail address as well.
+    Erase {
+        /// The address whose claim is given back; none where it cannot be read any more.
+        email: Option<Sealed<Email>>,
+    },
 }
 
 /// A user to begin with.
@@ -51,6 +69,18 @@ pub struct ProfileChange {
     pub name: Option<Sealed<PersonName>>,
     /// Another phone number, or none.
     pub phone: Option<Option<Sealed<PhoneNumber>>>,
+    /// Another e-mail address, or another way to write it.
+    pub email: Option<EmailChange>,
+}
+
+/// From one e-mail address to another. Which claims that moves was worked out for `from`: where the user has another one
+/// by now, it has to be worked out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmailChange {
+    /// The user's address as it was read.
+    pub from: Sealed<Email>,
+    /// The one that it becomes.
+    pub to: Sealed<Email>,
 }
 
 /// What has happened.
@@ -70,7 +100,7 @@ pub enum Event {
         /// What they may do.
         role: Role,
     },
-    /// Name and phone as they are now.
+    /// Name and phone as they are now, and the e-mail address if it changed.
     #[serde(rename = "user.updated")]
     Updated {
         /// Sealed.
@@ -78,6 +108,21 @@ pub enum Event {
         /// Sealed; absent if there is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         phone: Option<Sealed<PhoneNumber>>,
+        /// Since 1.1. As given, sealed; absent if it is what it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        email: Option<Sealed<Email>>,
+    },
+    /// One more delivery address.
+    #[serde(rename = "user.address-added")]
+    AddressAdded {
+        /// Sealed as a whole.
+        address: Sealed<Address>,
+    },
+    /// What they are told of, and how, from now on.
+    #[serde(rename = "user.preferences-changed")]
+    PreferencesChanged {
+        /// All of them.
+        notification_preferences: NotificationPreferences,
     },
     /// The role as it is now.
     #[serde(rename = "user.role-assigned")]
@@ -91,14 +136,20 @@ pub enum Event {
     /// The user is let in no more.
     #[serde(rename = "user.deactivated")]
     Deactivated,
+    /// The user's data key is destroyed: nothing that was sealed for them can be opened again. Changes no more.
+    #[serde(rename = "user.erased")]
+    Erased,
 }
 
 event_types! {
     Registered = "user.registered" "1.0",
-    Updated = "user.updated" "1.0",
+    Updated = "user.updated" "1.1",
+    AddressAdded = "user.address-added" "1.0",
+    PreferencesChanged = "user.preferences-changed" "1.0",
     RoleAssigned = "user.role-assigned" "1.0",
     PasswordChanged = "user.password-changed" "1.0",
     Deactivated = "user.deactivated" "1.0",
+    Erased = "user.erased" "1.0",
 }
 
 /// Why not.
@@ -114,13 +165,22 @@ pub enum Error {
     /// Changes no more.
     #[error("user is deactivated")]
     Deactivated,
+    /// Nothing is known of them any more.
+    #[error("user is erased")]
+    Erased,
     /// Another user has the e-mail address.
     #[error("e-mail address is taken")]
     EmailTaken,
+    /// It was decided for an e-mail address that is not the user's any more.
+    #[error("the user's e-mail address was changed meanwhile")]
+    EmailMoved,
+    /// The user has as many as one can have.
+    #[error("user has {ADDRESSES_MAX} addresses, more than that cannot be kept")]
+    TooManyAddresses,
 }
 
 /// Shape of a snapshot of [`User`]; changes whenever its serialised form does.
-pub const SHAPE: &str = "user-1";
+pub const SHAPE: &str = "user-2";
 
 /// A user as decisions see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +193,8 @@ pub enum User {
     Active(Account),
     /// May not any more.
     Deactivated(Account),
+    /// Was there once.
+    Erased,
 }
 
 /// What is known of a user, active or not.
@@ -146,14 +208,18 @@ pub struct Account {
     pub phone: Option<Sealed<PhoneNumber>>,
     /// What they may do.
     pub role: Role,
+    /// Sealed, in the order in which they were added.
+    pub addresses: Vec<Sealed<Address>>,
+    /// `None` until they were set: then the default ones apply.
+    pub notification_preferences: Option<NotificationPreferences>,
 }
 
 impl User {
-    /// What is known of them, active or not; `None` if they never registered.
+    /// What is known of them, active or not; `None` if they never registered or were erased.
     #[must_use]
     pub fn account(&self) -> Option<&Account> {
         match self {
-            User::Unregistered => None,
+            User::Unregistered | User::Erased => None,
             User::Active(account) | User::Deactivated(account) => Some(account),
         }
     }
@@ -163,7 +229,7 @@ impl User {
     pub fn active_role(&self) -> Option<Role> {
         match self {
             User::Active(account) => Some(account.role),
-            User::Unregistered | User::Deactivated(_) => None,
+            User::Unregistered | User::Deactivated(_) | User::Erased => None,
         }
     }
 
@@ -172,17 +238,30 @@ impl User {
     pub fn decide(&self, command: Command) -> Result<Vec<Event>, Error> {
         match (self, command) {
             (User::Unregistered, Command::Register(register)) => Ok(vec![registered(register)]),
-            (User::Active(_) | User::Deactivated(_), Command::Register(_)) => {
-                Err(Error::AlreadyRegistered)
-            }
+            (_, Command::Register(_)) => Err(Error::AlreadyRegistered),
             (User::Unregistered, _) => Err(Error::NotFound),
+
+            (User::Erased, Command::Erase { .. }) => Ok(vec![]),
+            (User::Erased, _) => Err(Error::Erased),
+            (User::Active(account) | User::Deactivated(account), Command::Erase { email }) => {
+                still(account, email.as_ref())?;
+                Ok(vec![Event::Erased])
+            }
 
             (User::Active(_), Command::Deactivate) => Ok(vec![Event::Deactivated]),
             (User::Deactivated(_), Command::Deactivate) => Ok(vec![]),
             (User::Deactivated(_), _) => Err(Error::Deactivated),
 
             (User::Active(account), Command::UpdateProfile(change)) => {
-                Ok(update_profile(account, change))
+                update_profile(account, change)
+            }
+            (User::Active(account), Command::AddAddress(address)) => add_address(account, address),
+            (User::Active(account), Command::ChangePreferences(preferences)) => {
+                let changed = account.notification_preferences != Some(preferences);
+                let event = Event::PreferencesChanged {
+                    notification_preferences: preferences,
+                };
+                Ok(changed.then_some(event).into_iter().collect())
             }
             (User::Active(account), Command::AssignRole { role }) => {
                 let changed = role != account.role;
@@ -196,24 +275,37 @@ impl User {
     }
 }
 
-/// Registers a user and claims the e-mail address, in one append to both streams.
-///
-/// # Errors
-/// [`Error::EmailTaken`] where another user, active or not, has the address; [`Error::AlreadyRegistered`] where this one
-/// exists.
-pub fn register(
-    user: &User,
-    claim: &EmailClaim,
-    register: Register,
-) -> Result<(Vec<Event>, Vec<email_claim::Event>), Error> {
-    let user_id = register.user_id;
-    let user_events = user.decide(Command::Register(register))?;
-    let claim_events = claim
-        .decide(email_claim::Command::Claim { user_id })
-        .map_err(|refusal| match refusal {
-            email_claim::Error::Taken | email_claim::Error::NotHolder => Error::EmailTaken,
-        })?;
-    Ok((user_events, claim_events))
+/// That the account's address is the one that the claims were looked up for.
+fn still(account: &Account, email: Option<&Sealed<Email>>) -> Result<(), Error> {
+    match email {
+        Some(email) if *email != account.email => Err(Error::EmailMoved),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Seals of equal values are equal, so "nothing changed" is told without opening them.
+fn update_profile(account: &Account, change: ProfileChange) -> Result<Vec<Event>, Error> {
+    still(account, change.email.as_ref().map(|email| &email.from))?;
+    let name = change.name.unwrap_or_else(|| account.name.clone());
+    let phone = change.phone.unwrap_or_else(|| account.phone.clone());
+    let email = change
+        .email
+        .map(|email| email.to)
+        .filter(|email| *email != account.email);
+    if name == account.name && phone == account.phone && email.is_none() {
+        return Ok(vec![]);
+    }
+    Ok(vec![Event::Updated { name, phone, email }])
+}
+
+fn add_address(account: &Account, address: Sealed<Address>) -> Result<Vec<Event>, Error> {
+    if account.addresses.contains(&address) {
+        return Ok(vec![]);
+    }
+    if account.addresses.len() >= ADDRESSES_MAX {
+        return Err(Error::TooManyAddresses);
+    }
+    Ok(vec![Event::AddressAdded { address }])
 }
 
 fn registered(register: Register) -> Event {
@@ -230,16 +322,6 @@ fn registered(register: Register) -> Event {
         phone,
         role,
     }
-}
-
-/// Seals of equal values are equal, so "nothing changed" is told without opening them.
-fn update_profile(account: &Account, change: ProfileChange) -> Vec<Event> {
-    let name = change.name.unwrap_or_else(|| account.name.clone());
-    let phone = change.phone.unwrap_or_else(|| account.phone.clone());
-    if name == account.name && phone == account.phone {
-        return vec![];
-    }
-    vec![Event::Updated { name, phone }]
 }
 
 impl Aggregate for User {
@@ -274,10 +356,28 @@ impl Aggregate for User {
                 name,
                 phone,
                 role,
+                addresses: Vec::new(),
+                notification_preferences: None,
             }),
-            (User::Active(account), Event::Updated { name, phone }) => User::Active(Account {
-                name,
-                phone,
+            (User::Active(account), Event::Updated { name, phone, email }) => {
+                User::Active(Account {
+                    name,
+                    phone,
+                    email: email.unwrap_or(account.email),
+                    ..account
+                })
+            }
+            (User::Active(mut account), Event::AddressAdded { address }) => {
+                account.addresses.push(address);
+                User::Active(account)
+            }
+            (
+                User::Active(account),
+                Event::PreferencesChanged {
+                    notification_preferences,
+                },
+            ) => User::Active(Account {
+                notification_preferences: Some(notification_preferences),
                 ..account
             }),
             (User::Active(account), Event::RoleAssigned { role }) => {
@@ -285,6 +385,7 @@ impl Aggregate for User {
             }
             (User::Active(account), Event::PasswordChanged) => User::Active(account),
             (User::Active(account), Event::Deactivated) => User::Deactivated(account),
+            (User::Active(_) | User::Deactivated(_), Event::Erased) => User::Erased,
             (state, event) => illegal(&state, &event),
         };
     }

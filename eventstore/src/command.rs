@@ -27,6 +27,9 @@ pub struct CommandContext {
     pub deadline: Instant,
     /// Data keys drawn for fields sealed in this command's events; stored in the same commit.
     pub data_keys: Vec<DataKey>,
+    /// Subjects whose data keys are destroyed in the commit of this command's events; of none where it has no events. What
+    /// was sealed for them is unreadable from then on.
+    pub erased_subjects: Vec<String>,
 }
 
 impl CommandContext {
@@ -42,6 +45,7 @@ impl CommandContext {
             traceparent: None,
             deadline: Instant::now() + DEADLINE,
             data_keys: Vec::new(),
+            erased_subjects: Vec::new(),
         }
     }
 }

@@ -84,9 +84,30 @@ pub async fn list(
     after: Option<Uuid>,
     limit: i64,
 ) -> sqlx::Result<Vec<DeadLetter>> {
+    select(pool, IS_FIRST, consumer, after, limit).await
+}
+
+/// What was discarded for good, of one consumer or of all, in the order of positions; at most `limit`, after the one
+/// given.
+pub async fn discarded(
+    pool: &PgPool,
+    consumer: Option<&str>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeadLetter>> {
+    select(pool, "d.state = 'discarded'", consumer, after, limit).await
+}
+
+async fn select(
+    pool: &PgPool,
+    condition: &str,
+    consumer: Option<&str>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeadLetter>> {
     sqlx::query_as(&format!(
         "select {COLUMNS} from dead_letters d
-         where {IS_FIRST} and d.log = $1 and ($2::text is null or d.consumer = $2)
+         where {condition} and d.log = $1 and ($2::text is null or d.consumer = $2)
            and ($3::uuid is null or (d.position, d.id) >
                 (select position, id from dead_letters where id = $3))
          order by d.position, d.id limit $4"

@@ -28,9 +28,9 @@ use crate::event::RecordedEvent;
 use crate::feed::{Feed, FeedError};
 use crate::store::EventStore;
 
-/// Most events of a batch, unless the options say otherwise: enough to write set-wise, little enough that a
-/// batch is over in a fraction of a second.
-const BATCH_MAX: usize = 1_000;
+/// Most events of a batch, unless the options say otherwise. A commit of a large index costs a tenth of a second, so a
+/// consumer that is behind is worth large ones; a batch is over in a fraction of a second all the same.
+const BATCH_MAX: usize = 4_000;
 
 /// Most streams parked for a consumer. More is not a few bad events but a bad consumer, and stepping over
 /// them all would only look healthy.

@@ -2,25 +2,19 @@
 //!
 //! Deterministic, so that "nothing changed" can compare sealed values. A data key is wrapped by the master
 //! key of the keys file; without its row in `data_keys` whatever it sealed is unreadable for good.
+//!
+//! Keys are read when they are needed and kept by nobody: a command or a batch of events that began before
+//! an erasure may open what it has read until it ends, and nothing else does.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;
 use hmac::{Hmac, Mac};
-use lru::LruCache;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-
-/// Data keys kept unwrapped in memory.
-const CACHED_KEYS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
-/// How long one is kept: an erased subject is unreadable in every process after this time.
-const CACHED_KEY_AGE_MAX: Duration = Duration::from_secs(60);
 
 /// The secrets of the keys file that the log rests on.
 #[derive(Clone)]
@@ -77,16 +71,11 @@ pub enum SealError {
 pub struct Sealer {
     keys: Keys,
     pool: PgPool,
-    cache: Arc<Mutex<LruCache<String, (Instant, DataKey)>>>,
 }
 
 impl Sealer {
     pub(crate) fn new(keys: Keys, pool: PgPool) -> Self {
-        Self {
-            keys,
-            pool,
-            cache: Arc::new(Mutex::new(LruCache::new(CACHED_KEYS_MAX))),
-        }
+        Self { keys, pool }
     }
 
     /// Draws the key of a subject that has none. It counts once the command that carries it
@@ -101,6 +90,16 @@ impl Sealer {
         }
     }
 
+    /// Destroys the key of a subject: for what was sealed before it was erased, and has its key again, as after
+    /// a restore of that table. An erasure itself carries it (`CommandContext::erased_subjects`).
+    pub async fn destroy(&self, subject: &str) -> sqlx::Result<()> {
+        sqlx::query("delete from data_keys where subject = $1")
+            .bind(subject)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// The key of a subject; none if it never had one or was erased.
     pub async fn key(&self, subject: &str) -> Result<Option<DataKey>, SealError> {
         Ok(self.keys_of(&[subject]).await?.remove(subject))
@@ -108,29 +107,15 @@ impl Sealer {
 
     /// The keys of several subjects, by subject, in one query; those without one are absent.
     pub async fn keys_of(&self, subjects: &[&str]) -> Result<HashMap<String, DataKey>, SealError> {
-        let mut found = HashMap::new();
-        let mut missing = Vec::new();
-        {
-            let mut cache = self.cache.lock().expect("no panic while held");
-            for subject in subjects {
-                match cache.get(*subject) {
-                    Some((at, key)) if at.elapsed() < CACHED_KEY_AGE_MAX => {
-                        found.insert((*subject).to_owned(), key.clone());
-                    }
-                    _ => missing.push(*subject),
-                }
-            }
-        }
-        if missing.is_empty() {
-            return Ok(found);
+        if subjects.is_empty() {
+            return Ok(HashMap::new());
         }
         let rows: Vec<(String, Vec<u8>)> =
             sqlx::query_as("select subject, wrapped from data_keys where subject = any($1)")
-                .bind(&missing)
+                .bind(subjects)
                 .fetch_all(&self.pool)
                 .await?;
-        let mut cache = self.cache.lock().expect("no panic while held");
-        for (subject, wrapped) in rows {
+        let unwrapped = rows.into_iter().map(|(subject, wrapped)| {
             let key = decrypt(&self.keys.master, &subject, &wrapped)
                 .and_then(|key| key.try_into().ok())
                 .ok_or_else(|| SealError::OtherMasterKey {
@@ -141,10 +126,9 @@ impl Sealer {
                 key,
                 wrapped,
             };
-            cache.put(subject.clone(), (Instant::now(), key.clone()));
-            found.insert(subject, key);
-        }
-        Ok(found)
+            Ok((subject, key))
+        });
+        unwrapped.collect()
     }
 
     /// A keyed digest (64 hex digits) that names a claim, as of an e-mail address, without telling it.

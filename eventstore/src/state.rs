@@ -1,19 +1,17 @@
 //! The states that decisions look at: cached, and loaded by one query for all that are missing. What lies
 //! behind a snapshot fits into one; a longer history is read and folded page by page, and gets a snapshot.
 
+mod cached;
+
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard};
 
-use lru::LruCache;
 use sqlx::{PgConnection, PgPool, Row};
 
+use self::cached::Cached;
 use crate::event::{COLUMNS, RecordedEvent, Upcasters};
 use crate::stream::{State, StreamKey, StreamReference};
-
-/// States kept in memory. Beyond it the one not used for longest goes, and costs a read when it is needed.
-const CACHED_STATES_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
 
 /// Events after which a stream's state is kept as a snapshot: as many as a cold command may have to read.
 pub(crate) const SNAPSHOT_EVERY: i64 = 1_000;
@@ -35,7 +33,7 @@ pub(crate) type Folded = Result<Versioned, String>;
 /// The newest states known to this process. They may be stale: the append confirms versions.
 /// Shared by the lanes of the committer, which never work on the same stream at once.
 pub(crate) struct StateCache {
-    states: Mutex<LruCache<StreamKey, Versioned>>,
+    states: Mutex<Cached>,
     upcasters: Upcasters,
     /// Per aggregate type: the shape of its snapshots.
     shapes: HashMap<&'static str, &'static str>,
@@ -50,23 +48,29 @@ impl StateCache {
         pool: PgPool,
     ) -> Self {
         Self {
-            states: Mutex::new(LruCache::new(CACHED_STATES_MAX)),
+            states: Mutex::default(),
             upcasters,
             shapes,
             pool,
         }
     }
 
-    fn states(&self) -> MutexGuard<'_, LruCache<StreamKey, Versioned>> {
+    fn states(&self) -> MutexGuard<'_, Cached> {
         self.states.lock().expect("no panic while held")
     }
 
-    pub(crate) fn put(&self, key: StreamKey, state: Versioned) {
-        self.states().put(key, state);
+    /// Keeps a state; `to_snapshot` tells how large it is.
+    pub(crate) fn put(
+        &self,
+        key: StreamKey,
+        state: Versioned,
+        to_snapshot: fn(&State) -> serde_json::Result<String>,
+    ) {
+        self.states().put(key, state, to_snapshot);
     }
 
     pub(crate) fn forget(&self, key: &StreamKey) {
-        self.states().pop(key);
+        self.states().forget(key);
     }
 
     pub(crate) fn shape(&self, aggregate_type: &str) -> Option<&'static str> {
@@ -127,7 +131,8 @@ impl StateCache {
             match self.fold(&mut loading, page) {
                 Ok(AllFolded(true)) if is_last => {
                     self.keep_if_long(&loading);
-                    self.put(key.clone(), loading.now.clone());
+                    let to_snapshot = loading.stream.fold.to_snapshot;
+                    self.put(key.clone(), loading.now.clone(), to_snapshot);
                     found.insert(key, Ok(loading.now));
                 }
                 Ok(_) => longer.push(loading),

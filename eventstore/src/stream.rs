@@ -125,7 +125,7 @@ impl<A: Aggregate + Clone + 'static> Stream<A> {
     };
 }
 
-fn downcast<A: 'static>(state: &State) -> &A {
+pub(crate) fn downcast<A: 'static>(state: &State) -> &A {
     state
         .downcast_ref()
         .expect("two aggregates must not share a TYPE")

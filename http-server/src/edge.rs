@@ -1,29 +1,32 @@
 //! The layer around every route of a role.
 //!
-//! From the outside in: trace, span and metrics · health and metrics pass by here · malformed
-//! conditions (400), overload (503), bearer token, rate (429), size (413) · the time-out · panics
-//! (500) · the routes, with problems for unknown paths and methods.
+//! From the outside in: trace, metrics and the log's line · health and metrics pass by here ·
+//! malformed conditions (400), overload (503), bearer token, rate (429), unknown parameters (400),
+//! size (413) · the time-out · panics (500) · the routes, with problems for unknown paths and methods.
 
 mod observed;
 mod rate;
+pub mod streaming;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::auth::Authentication;
 use crate::context::{Arrival, prefer_wait};
 use crate::headers::{self, CORRELATION_ID};
 use crate::health::is_operation;
+use crate::openapi::KnownQueries;
 use crate::problem::{self, Kind, Problem};
 use crate::token::Verifier;
 use crate::trace::Trace;
@@ -77,6 +80,11 @@ pub struct EdgeConfig {
     /// Whom bearer tokens are checked by. Without one every token is refused.
     pub verifier: Option<Verifier>,
     pub limits: Limits,
+    /// Routes, as matched, whose bodies are read as they come ([`streaming::Streamed`]): instead of the request's time and
+    /// the body's size, the pauses of the client are bounded.
+    pub streamed: &'static [&'static str],
+    /// What may stand in a query; where nothing is known of a route, anything.
+    pub queries: KnownQueries,
 }
 
 /// Wraps a role's routes; to be called once, on the outermost router.
@@ -89,6 +97,8 @@ pub fn edge(router: Router, config: EdgeConfig) -> Router {
         rate: RateLimit::new(config.limits.rate_per_second, config.limits.rate_burst),
         verifier: config.verifier,
         limits: config.limits,
+        streamed: config.streamed,
+        queries: config.queries,
     });
     router
         .fallback(not_found)
@@ -103,26 +113,19 @@ struct Edge {
     rate: RateLimit,
     verifier: Option<Verifier>,
     limits: Limits,
+    streamed: &'static [&'static str],
+    queries: KnownQueries,
 }
 
 async fn observe(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
-    let observed = Observed::begin(&request);
     let trace = Trace::of(request.headers());
-    let trace_id = trace.trace_id();
-    let span = tracing::info_span!(
-        "request",
-        method = observed.method(),
-        endpoint = observed.endpoint(),
-        trace_id,
-        status = tracing::field::Empty,
-    );
+    let observed = Observed::begin(&request, trace);
     let mut response = edge
         .answer(request, next, trace)
-        .instrument(span.clone())
+        .instrument(observed.span())
         .await;
-    problem::add_trace_id(&mut response, &trace_id);
-    span.record("status", response.status().as_u16());
-    observed.end(response.status());
+    let problem = problem::add_trace_id(&mut response, trace);
+    observed.end(response.status(), problem);
     response
 }
 
@@ -135,6 +138,7 @@ impl Edge {
         match correlation_id(request.headers(), trace) {
             Err(problem) => problem.into_response(),
             Ok(correlation_id) => {
+                Span::current().record("correlation_id", tracing::field::display(correlation_id));
                 let mut response = match self.admitted(request, next, trace, correlation_id).await {
                     Ok(response) => response,
                     Err(problem) => problem.into_response(),
@@ -160,10 +164,18 @@ impl Edge {
             .running
             .try_acquire()
             .map_err(|_| Problem::overloaded())?;
+        check_host(&request)?;
         reject_nul(request.uri())?;
         let authentication = self.authenticate(request.headers());
+        if let Authentication::Known(caller) = &authentication {
+            Span::current().record("user_id", caller.user_id.as_str());
+        }
         self.rate.check(&authentication, request.extensions())?;
-        self.check_announced_size(request.headers())?;
+        self.queries.check(&request)?;
+        let is_streamed = streaming::is_one_of(self.streamed, &request);
+        if !is_streamed {
+            self.check_announced_size(request.headers())?;
+        }
         let wait = prefer_wait(request.headers()).map(|wait| wait.min(PREFER_WAIT_MAX));
         let request_max = self.limits.request;
         request.extensions_mut().insert(Arrival {
@@ -174,6 +186,9 @@ impl Edge {
             wait,
             authentication,
         });
+        if is_streamed {
+            return Ok(next.run(request).await);
+        }
         let safe = request.method().is_safe();
         let limit = request_max + wait.unwrap_or_default();
         match tokio::time::timeout(limit, next.run(request)).await {
@@ -233,6 +248,22 @@ fn correlation_id(headers: &HeaderMap, trace: Trace) -> Result<Uuid, Problem> {
         Uuid::try_parse(text)
             .map_err(|_| Problem::bad_request(format!("header {CORRELATION_ID} is not a UUID")))
     })
+}
+
+/// As RFC 9112 asks: without exactly one `Host`, HTTP/1.1 is not understood. Without a peer the router was called in
+/// process, by a test.
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let is_over_tcp = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .is_some();
+    if !is_over_tcp || request.version() != Version::HTTP_11 {
+        return Ok(());
+    }
+    match headers::single(request.headers(), &header::HOST)? {
+        Some(_) => Ok(()),
+        None => Err(Problem::bad_request("header host is missing")),
+    }
 }
 
 /// PostgreSQL's text cannot hold U+0000, so no path or query may smuggle one in.

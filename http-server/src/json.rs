@@ -1,5 +1,7 @@
 //! JSON bodies: parsed, checked for shape and validated before a handler sees them.
 
+mod strict;
+
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -8,11 +10,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::problem::{FieldError, Kind, Problem};
 
+/// Wrong members that are named at once: nobody reads more.
+const ERRORS_MAX: usize = 100;
 /// Until a body must be there: a client that drips it must not hold the request's whole time.
 const BODY_READ_MAX: Duration = Duration::from_secs(5);
 
@@ -20,7 +23,8 @@ const BODY_READ_MAX: Duration = Duration::from_secs(5);
 ///
 /// As an extractor: 415 for another media type, 413 over the edge's limit, 400 for what is not
 /// JSON, 422 `invalid-body` with pointers for another shape (derive
-/// `#[serde(deny_unknown_fields)]`), for U+0000 in a string and for what [`garde::Validate`] refuses.
+/// `#[serde(deny_unknown_fields)]`), for U+0000 in a string, for a member that is given twice, for
+/// numbers beyond every type and for what [`garde::Validate`] refuses.
 /// `Option<Json<T>>` is `None` where no body was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Json<T>(pub T);
@@ -35,7 +39,8 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::from(Kind::UNSUPPORTED_MEDIA_TYPE));
+            return Err(Problem::from(Kind::UNSUPPORTED_MEDIA_TYPE)
+                .detail("the body must be application/json"));
         }
         let body = read(request, state).await?;
         parse(&body).map(Json)
@@ -104,9 +109,7 @@ where
     T: DeserializeOwned + garde::Validate,
     T::Context: Default,
 {
-    if has_nul_escape(body) {
-        return Err(nul_problem(body));
-    }
+    strict::check(body)?;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value: T =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refused(&error))?;
@@ -121,14 +124,16 @@ fn not_json(error: &serde_json::Error) -> Problem {
 
 fn refused(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let inner = error.inner();
-    if !inner.is_data() {
-        return not_json(inner);
-    }
     let message = inner.to_string();
-    // The pointer says where; line and column would say it again.
-    let detail = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(detail, _)| detail);
+    let detail = if inner.is_data() {
+        // The pointer says where; line and column would say it again.
+        message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(detail, _)| detail)
+    } else {
+        // It is JSON, as was seen before: so the parser puts it where a name is expected and something else stands.
+        "invalid type: expected the name of a choice"
+    };
     let mut pointer = String::new();
     for segment in error.path() {
         match segment {
@@ -167,6 +172,7 @@ fn invalid(report: &garde::Report) -> Problem {
         .collect();
     // garde dives before it looks at a member itself; answers should not depend on that.
     errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+    errors.truncate(ERRORS_MAX);
     Problem::invalid_body(errors)
 }
 
@@ -184,59 +190,6 @@ fn garde_pointer(path: &garde::Path) -> String {
     pointer
 }
 
-/// Whether a string of the body contains U+0000, which can only be written as an escape.
-fn has_nul_escape(body: &[u8]) -> bool {
-    let mut rest = body;
-    while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
-        if rest[at + 1..].starts_with(b"u0000") {
-            return true;
-        }
-        // Past the escaped byte, which may be a backslash itself.
-        rest = rest.get(at + 2..).unwrap_or_default();
-    }
-    false
-}
-
-fn nul_problem(body: &[u8]) -> Problem {
-    match serde_json::from_slice::<Value>(body) {
-        Err(error) => not_json(&error),
-        Ok(value) => {
-            let mut errors = Vec::new();
-            find_nul(&value, &mut String::new(), &mut errors);
-            Problem::invalid_body(errors)
-        }
-    }
-}
-
-fn find_nul(value: &Value, pointer: &mut String, errors: &mut Vec<FieldError>) {
-    let report = |pointer: &str| FieldError {
-        pointer: pointer.to_owned(),
-        detail: "U+0000 is not allowed".to_owned(),
-    };
-    let length = pointer.len();
-    match value {
-        Value::String(text) if text.contains('\0') => errors.push(report(pointer)),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                push_pointer(pointer, &index.to_string());
-                find_nul(item, pointer, errors);
-                pointer.truncate(length);
-            }
-        }
-        Value::Object(members) => {
-            for (name, member) in members {
-                push_pointer(pointer, name);
-                if name.contains('\0') {
-                    errors.push(report(pointer));
-                }
-                find_nul(member, pointer, errors);
-                pointer.truncate(length);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +204,16 @@ mod tests {
         #[serde(default)]
         #[garde(dive)]
         items: Vec<Item>,
+        #[serde(default)]
+        #[garde(skip)]
+        choice: Choice,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Choice {
+        #[default]
+        Yes,
     }
 
     #[derive(Debug, PartialEq, Deserialize, Validate)]
@@ -282,7 +245,6 @@ mod tests {
 
     #[test]
     fn a_body_of_the_right_shape_passes() {
-        assert!(!has_nul_escape(br#""\\u0000""#));
         let body = br#"{"name":"\\u000","items":[{"quantity":1}]}"#;
         let parsed: Body = parse(body).unwrap_or_else(|problem| panic!("{problem}"));
         assert_eq!(parsed.items, [Item { quantity: 1 }]);
@@ -292,6 +254,10 @@ mod tests {
     fn each_wrong_member_is_pointed_at() {
         assert_eq!(refusal(r#"{"name":1}"#), invalid_at(&["/name"]));
         assert_eq!(refusal("{}"), invalid_at(&["/name"]));
+        for no_choice in ["7", "null", "[]", "{}", "\"maybe\""] {
+            let body = format!(r#"{{"name":"a","choice":{no_choice}}}"#);
+            assert_eq!(refusal(&body), invalid_at(&["/choice"]), "{body}");
+        }
         assert_eq!(refusal("[]"), invalid_at(&[""]));
         assert_eq!(refusal("7"), invalid_at(&[""]));
         assert_eq!(
@@ -316,6 +282,14 @@ mod tests {
         );
         assert_eq!(refusal(r#"{"name":"a\u0000b"}"#), invalid_at(&["/name"]));
         assert_eq!(refusal(r#"{"name":"\\\u0000","\u0000":1}"#).1.len(), 2);
+        assert_eq!(
+            refusal(r#"{"name":"a","items":[{"quantity":1e400}]}"#),
+            invalid_at(&["/items/0/quantity"])
+        );
+        assert_eq!(
+            refusal(r#"{"name":{"a":1,"b":2,"a":3},"items":[],"items":[]}"#),
+            invalid_at(&["/name/a", "/items"])
+        );
     }
 
     #[test]

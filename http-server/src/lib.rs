@@ -36,6 +36,7 @@ pub mod trace;
 pub use answer::CommandAnswer;
 pub use auth::{Admin, Caller, Courier, OptionalCaller, Role, Staff};
 pub use context::Ctx;
+pub use edge::streaming::Streamed;
 pub use edge::{EdgeConfig, Limits, edge};
 pub use json::Json;
 pub use page::{List, Page};

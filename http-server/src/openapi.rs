@@ -1,21 +1,21 @@
 //! The OpenAPI document and its page, both served from the binary.
 
+mod queries;
+mod refusals;
+
 use axum::Router;
-use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder,
-};
+use utoipa::openapi::{ComponentsBuilder, OpenApi};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::problem::{FieldError, PROBLEM_JSON, ProblemDocument};
+pub use queries::KnownQueries;
+
+use crate::problem::{FieldError, ProblemDocument};
 
 /// Name of the security scheme: `security(("bearer" = []))` at an operation.
 pub const BEARER: &str = "bearer";
-/// Name of the shared error answer.
-const PROBLEM: &str = "Problem";
 
 /// Splits a router from its document, the document completed by [`complete`].
 pub fn split<S>(router: OpenApiRouter<S>) -> (Router<S>, OpenApi)
@@ -27,8 +27,8 @@ where
     (router, document)
 }
 
-/// Adds what all routes share: the security scheme `bearer`, and the problem as the default
-/// answer of every operation.
+/// Adds what all routes share: the security scheme `bearer`, and the refusals that every operation of its kind may answer
+/// with beside those that it names itself.
 pub fn complete(document: &mut OpenApi) {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -38,20 +38,12 @@ pub fn complete(document: &mut OpenApi) {
     let shared = ComponentsBuilder::new()
         .schema(ProblemDocument::name(), ProblemDocument::schema())
         .schema(FieldError::name(), FieldError::schema())
-        .response(PROBLEM, problem_response())
         .security_scheme(BEARER, SecurityScheme::Http(scheme))
         .build();
     let components = document.components.get_or_insert_default();
     components.schemas.extend(shared.schemas);
-    components.responses.extend(shared.responses);
     components.security_schemes.extend(shared.security_schemes);
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        operation
-            .responses
-            .responses
-            .entry("default".to_owned())
-            .or_insert_with(|| RefOr::Ref(Ref::from_response_name(PROBLEM)));
-    }
+    refusals::add(document);
 }
 
 /// `/openapi.json` and `/docs` (Swagger UI from the binary, works offline).
@@ -59,27 +51,4 @@ pub fn routes(document: OpenApi) -> Router {
     SwaggerUi::new("/docs")
         .url("/openapi.json", document)
         .into()
-}
-
-fn problem_response() -> Response {
-    let schema = Ref::from_schema_name(ProblemDocument::name());
-    ResponseBuilder::new()
-        .description("every error, as RFC 9457; `code` tells them apart")
-        .content(
-            PROBLEM_JSON,
-            ContentBuilder::new().schema(Some(schema)).build(),
-        )
-        .build()
-}
-
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.patch,
-        &mut item.delete,
-    ]
-    .into_iter()
-    .flatten()
 }

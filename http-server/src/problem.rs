@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::headers::IDEMPOTENT_REPLAYED;
+use crate::trace::Trace;
 
 /// Media type of every error body.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -61,7 +62,7 @@ kinds! {
     COMMAND_IN_FLIGHT       CONFLICT               "command-in-flight"       "the same command is being carried out"
     VERSION_MISMATCH        PRECONDITION_FAILED    "version-mismatch"        "the version is not the expected one"
     PAYLOAD_TOO_LARGE       PAYLOAD_TOO_LARGE      "payload-too-large"       "the body is too large"
-    UNSUPPORTED_MEDIA_TYPE  UNSUPPORTED_MEDIA_TYPE "unsupported-media-type"  "the body must be application/json"
+    UNSUPPORTED_MEDIA_TYPE  UNSUPPORTED_MEDIA_TYPE "unsupported-media-type"  "the body has a media type that is not taken here"
     INVALID_BODY            UNPROCESSABLE_ENTITY   "invalid-body"            "the body does not have the expected shape"
     IDEMPOTENCY_KEY_REUSED  UNPROCESSABLE_ENTITY   "idempotency-key-reused"  "the Idempotency-Key belongs to another request"
     TOO_MANY_REQUESTS       TOO_MANY_REQUESTS      "too-many-requests"       "the client's rate is exceeded"
@@ -312,12 +313,12 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Writes the trace id into the body of a problem on its way out.
-pub(crate) fn add_trace_id(response: &mut Response, trace_id: &str) {
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        *response.body_mut() = problem.body(Some(trace_id.to_owned()));
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-    }
+/// Writes the trace id into the body of a problem on its way out; the kind, if it is one.
+pub(crate) fn add_trace_id(response: &mut Response, trace: Trace) -> Option<Kind> {
+    let problem = response.extensions_mut().remove::<Problem>()?;
+    *response.body_mut() = problem.body(Some(trace.trace_id()));
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    Some(problem.kind())
 }
 
 #[cfg(test)]

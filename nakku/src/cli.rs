@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub use arguments::StreamId;
-pub use bench::{AppendBench, Bench, BenchSubject, RelayBench, ReplayBench};
+pub use bench::{AppendBench, Bench, BenchSubject, QualityBench, RelayBench, ReplayBench};
 
 use crate::config::{self, Flags, Scope};
 
@@ -61,6 +61,20 @@ pub enum Command {
     Topics,
     /// Make an administrator; a random password is printed once unless NAKKU_ADMIN_PASSWORD is set
     CreateAdmin(CreateAdmin),
+    /// Take in a catalogue, NDJSON, also compressed by gzip
+    ///
+    /// A line is the body of `POST products`; members that it does not know become attributes, as text. A SKU that is
+    /// nobody's becomes a product, any other product is brought to what its line says; what is so already is left alone, so
+    /// an import can be repeated, and one that was broken off goes on. Of several lines with one SKU the last one counts; a
+    /// discontinued product stays so, and its line is rejected. Lines that cannot go in are listed with number and reason;
+    /// the rest does. Ends when the read models have it; exit 1 if any line was rejected.
+    Import(Import),
+    /// Make a user's personal data unreadable for good, and free the e-mail address
+    ///
+    /// Destroys the key that everything was encrypted under: the log, Kafka and backups of both keep what nobody can open.
+    /// Ends when no profile shows the user any more. Backups of the database that are older have the key: after a restore,
+    /// erase again who was erased since. Doing it twice changes nothing.
+    EraseUser(EraseUser),
     /// Rebuild read models from the log beside the live ones, compare, and switch
     Replay(Replay),
     /// The state of each read model
@@ -121,6 +135,22 @@ pub struct CreateAdmin {
 }
 
 #[derive(Debug, Args)]
+pub struct Import {
+    /// The catalogue; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct EraseUser {
+    /// The user's id, as in profiles and tokens
+    #[arg(value_name = "ID")]
+    pub id: Uuid,
+}
+
+#[derive(Debug, Args)]
 pub struct Replay {
     /// The read models to rebuild
     #[arg(
@@ -157,8 +187,12 @@ pub struct DeadLetters {
 #[derive(Debug, Subcommand)]
 pub enum DeadLettersAction {
     /// List them (the default)
-    List,
-    /// Show one, with its event and error
+    List {
+        /// What was discarded, by whom and why, instead of what waits
+        #[arg(long)]
+        discarded: bool,
+    },
+    /// Show one, with its event, its error and what waits behind it
     Show { id: Uuid },
     /// Handle it again, then what waits behind it, in order
     Retry { id: Uuid },
@@ -195,8 +229,10 @@ pub struct Events {
 #[derive(Debug, Args)]
 pub struct PrintConfig {
     /// Print the commented file of defaults instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     pub default: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// Parses a command line, the program's name first.

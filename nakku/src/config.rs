@@ -54,6 +54,8 @@ pub struct Config {
     pub contexts: Vec<Context>,
     pub rate_per_second: u32,
     pub rate_burst: u32,
+    pub requests_max: usize,
+    pub connections_max: usize,
     pub seed: bool,
     pub admin_email: String,
     /// None: a random one.
@@ -139,6 +141,8 @@ impl Config {
             contexts: texts.required("contexts", values::contexts)?,
             rate_per_second: texts.required("rate_per_second", values::in_range(1..=u32::MAX))?,
             rate_burst: texts.required("rate_burst", values::in_range(1..=u32::MAX))?,
+            requests_max: texts.required("requests_max", values::in_range(1..=100_000))?,
+            connections_max: texts.required("connections_max", values::in_range(1..=1_000_000))?,
             seed: texts.required("seed", values::boolean)?,
             admin_email: texts.required("admin_email", values::email)?,
             admin_password: texts.optional("admin_password", values::password)?,

@@ -7,9 +7,8 @@ use anyhow::{Context, anyhow};
 use command_api::products::NewProduct;
 use command_api::users::create_administrator;
 use command_api::{Password, derived_context, inventory, products};
-use domain::product::{Attributes, Category, Details};
 use domain::stock::StockId;
-use domain::{Currency, Email, Price, Quantity, Sku};
+use domain::{Email, Quantity};
 use eventstore::{CommandContext, EventStore};
 use futures::{StreamExt, TryStreamExt, stream};
 use http_server::Problem;
@@ -17,7 +16,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::seed::{self, SeedProduct};
+use crate::seed;
 
 /// The store that gets the demo stock.
 pub const STORE: &str = "store-1";
@@ -111,7 +110,7 @@ pub async fn demo_catalogue(store: &EventStore) -> anyhow::Result<()> {
 
 struct Seeding<'a> {
     store: &'a EventStore,
-    catalogue: Vec<SeedProduct>,
+    catalogue: Vec<NewProduct>,
     correlation_id: String,
 }
 
@@ -135,21 +134,21 @@ impl<'a> Seeding<'a> {
         let [first, others @ ..] = self.catalogue.as_slice() else {
             return Ok(());
         };
-        let mut stocked: Vec<&SeedProduct> = self.catalogue.iter().collect();
-        stocked.retain(|product| quantity(&product.sku) > 0);
+        let mut stocked: Vec<&NewProduct> = self.catalogue.iter().collect();
+        stocked.retain(|product| quantity(product.sku.as_str()) > 0);
         let last = stocked.pop();
 
         self.create(first, "begin").await?;
         at_once(
             others
                 .iter()
-                .map(|product| self.create(product, &product.sku)),
+                .map(|product| self.create(product, product.sku.as_str())),
         )
         .await?;
         at_once(
             stocked
                 .into_iter()
-                .map(|product| self.receive(product, &product.sku)),
+                .map(|product| self.receive(product, product.sku.as_str())),
         )
         .await?;
         match last {
@@ -165,18 +164,18 @@ impl<'a> Seeding<'a> {
         }
     }
 
-    async fn create(&self, product: &SeedProduct, id: &str) -> anyhow::Result<()> {
+    async fn create(&self, product: &NewProduct, id: &str) -> anyhow::Result<()> {
         let context = self.context("create", id);
-        let new = new_product(product).with_context(|| product.sku.clone())?;
-        done(products::create(self.store, context, new).await).with_context(|| product.sku.clone())
+        let created = products::create(self.store, context, product.clone()).await;
+        done(created).with_context(|| product.sku.to_string())
     }
 
-    async fn receive(&self, product: &SeedProduct, id: &str) -> anyhow::Result<()> {
+    async fn receive(&self, product: &NewProduct, id: &str) -> anyhow::Result<()> {
         let context = self.context("receive", id);
         let stock = StockId::from_str(&format!("{STORE}:{}", product.sku))?;
-        let quantity = Quantity::new(quantity(&product.sku))?;
+        let quantity = Quantity::new(quantity(product.sku.as_str()))?;
         done(inventory::receive(self.store, context, stock, quantity).await)
-            .with_context(|| product.sku.clone())
+            .with_context(|| product.sku.to_string())
     }
 
     /// Whether the marked command is in the log.
@@ -226,23 +225,6 @@ fn refused(problem: &Problem) -> anyhow::Error {
     anyhow!(document.detail)
 }
 
-/// A line of the catalogue as a command takes it.
-pub(crate) fn new_product(product: &SeedProduct) -> anyhow::Result<NewProduct> {
-    let currency = Currency::from_code(&product.price.currency).context("the currency")?;
-    Ok(NewProduct {
-        sku: Sku::from_str(&product.sku)?,
-        price: Price::new(product.price.amount_minor, currency)?,
-        details: Details {
-            name: product.name.parse()?,
-            brand: product.brand.as_deref().map(str::parse).transpose()?,
-            description: product.description.as_deref().map(str::parse).transpose()?,
-            category: Category::try_from(product.category.clone())?,
-            size: product.size.as_deref().map(str::parse).transpose()?,
-            attributes: Attributes::try_from(product.attributes.clone())?,
-        },
-    })
-}
-
 /// Pieces of a product at first: the same on every machine, mostly plenty, sometimes few, now and then none. FNV-1a.
 fn quantity(sku: &str) -> u32 {
     const OFFSET: u32 = 0x811c_9dc5;
@@ -273,10 +255,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_product_of_the_catalogue_can_be_created() {
+    fn every_product_of_the_catalogue_can_have_stock() {
         for product in seed::catalogue() {
-            let new = new_product(&product).unwrap();
-            assert_eq!(new.sku.as_str(), product.sku);
             StockId::from_str(&format!("{STORE}:{}", product.sku)).unwrap();
         }
     }
@@ -286,10 +266,14 @@ mod tests {
         let catalogue = seed::catalogue();
         let out = catalogue
             .iter()
-            .filter(|product| quantity(&product.sku) == 0)
+            .filter(|product| quantity(product.sku.as_str()) == 0)
             .count();
         assert!((5..=70).contains(&out), "{out}");
-        assert!(catalogue.iter().all(|product| quantity(&product.sku) < 121));
+        assert!(
+            catalogue
+                .iter()
+                .all(|product| quantity(product.sku.as_str()) < 121)
+        );
         assert_eq!(quantity("AB-BEE-001"), quantity("AB-BEE-001"));
     }
 }

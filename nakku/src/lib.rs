@@ -7,6 +7,7 @@ pub mod first_start;
 pub mod installation;
 pub mod keys_file;
 pub mod one_line;
+mod open_files;
 pub mod output;
 pub mod private_postgres;
 pub mod roles;

@@ -13,6 +13,10 @@ use nakku::verbs::{self, Ended};
 use nakku::{output, telemetry};
 use projections::UnknownModel;
 
+/// A rebuild allocates on every thread what it lets go of in the end: glibc's arenas would keep much of that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Usage and configuration errors.
 const EXIT_USAGE: u8 = 2;
 
@@ -40,8 +44,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, config: Config) -> anyhow::Result<Ended> {
-    if let Command::Config(_) = &cli.command {
-        output::line(&config.report().to_string())?;
+    if let Command::Config(print) = &cli.command {
+        output::list(print.output, &config.report().settings)?;
         return Ok(Ended::Well);
     }
     telemetry::install(&config)?;

@@ -3,7 +3,9 @@
 mod bench;
 mod create_admin;
 mod dead_letters;
+mod erase_user;
 mod events;
+mod import;
 mod migrate;
 mod openapi;
 mod outbox;
@@ -52,6 +54,8 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<Ended> {
         Command::Migrate => migrate::run(config).await,
         Command::Topics => topics::run(config).await,
         Command::CreateAdmin(arguments) => create_admin::run(config, &arguments.email).await,
+        Command::Import(arguments) => return import::run(config, arguments).await,
+        Command::EraseUser(arguments) => erase_user::run(config, arguments.id).await,
         Command::Replay(arguments) => return replay::run(config, arguments).await,
         Command::Projections(listing) => projections::run(config, listing.output).await,
         Command::Outbox(listing) => outbox::run(config, listing.output).await,

@@ -25,6 +25,18 @@ impl<'a, E> Recorded<'a, E> {
             event: to(self.event),
         }
     }
+
+    pub(crate) fn try_map<F, X>(
+        self,
+        to: impl FnOnce(E) -> Result<F, X>,
+    ) -> Result<Recorded<'a, F>, X> {
+        Ok(Recorded {
+            position: self.position,
+            id: self.id,
+            version: self.version,
+            event: to(self.event)?,
+        })
+    }
 }
 
 /// Parses an event of a type that is read. One that this program cannot read parks its stream.

@@ -1,5 +1,5 @@
-//! `users`: one row a user, personal fields in the clear. Those of an erased user cannot be opened any more and
-//! are null.
+//! `users`: one row a user, personal fields in the clear until the user is erased. What was sealed for an erased user
+//! cannot be opened any more; a rebuild comes to the same row.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,11 +7,12 @@ use cqrs_es::Aggregate;
 use domain::user::Event;
 use domain::{Sealed, User};
 use eventstore::{DataKey, EventStore, HandleError, RecordedEvent};
-use read_models::users::{self, Role, Status, User as Row};
-use serde_json::{Map, Value};
+use read_models::users::{
+    self, Address, Channels, NotificationPreferences, Role, Status, User as Row,
+};
 use sqlx::PgConnection;
 
-use crate::recorded::{self, Recorded};
+use crate::recorded::{self, Recorded, poison};
 use crate::rows::Rows;
 
 const NOT_REGISTERED: &str = "the user's registration has not been projected";
@@ -19,35 +20,48 @@ const NOT_REGISTERED: &str = "the user's registration has not been projected";
 pub(crate) struct Users;
 
 /// What an event does to a row, its personal fields opened.
+pub(crate) enum Effect {
+    Registered(Registered),
+    Changed(Change),
+}
+
+/// A row to begin with.
+pub(crate) struct Registered {
+    email: Option<String>,
+    name: Option<String>,
+    phone: Option<String>,
+    role: Role,
+}
+
+/// What becomes of a row that is there.
 pub(crate) enum Change {
-    Registered {
-        email: Option<String>,
-        name: Option<String>,
-        phone: Option<String>,
-        role: Role,
-    },
     Updated {
         name: Option<String>,
         phone: Option<String>,
+        /// None where it is what it was.
+        email: Option<Option<String>>,
     },
+    AddressAdded(Option<Address>),
+    PreferencesChanged(NotificationPreferences),
     RoleAssigned {
         role: Role,
     },
     PasswordChanged,
     Deactivated,
+    Erased,
 }
 
 impl Rows for Users {
     const READS: &'static str = User::TYPE;
     const TABLE: &'static str = "users";
-    type Event = Change;
+    type Event = Effect;
     type Key = String;
     type Row = Row;
 
     async fn read<'a>(
         store: &EventStore,
         events: &[&'a RecordedEvent],
-    ) -> Result<Vec<Recorded<'a, Change>>, HandleError> {
+    ) -> Result<Vec<Recorded<'a, Effect>>, HandleError> {
         let read = |event: &'a RecordedEvent| recorded::read::<Event>(event);
         let events: Vec<_> = events.iter().copied().map(read).collect::<Result<_, _>>()?;
         let mut subjects = BTreeSet::new();
@@ -57,13 +71,16 @@ impl Rows for Users {
         let subjects: Vec<&str> = subjects.into_iter().collect();
         let keys = store.sealer().keys_of(&subjects).await;
         let keys = keys.map_err(|error| HandleError::Transient(error.into()))?;
-        Ok(events
-            .into_iter()
-            .map(|recorded| recorded.map(|event| open(event, &keys)))
-            .collect())
+        let open = |recorded: Recorded<'a, Event>| {
+            let position = recorded.position;
+            recorded
+                .try_map(|event| open(event, &keys))
+                .map_err(|error| poison(position, error))
+        };
+        events.into_iter().map(open).collect()
     }
 
-    fn key(recorded: &Recorded<'_, Change>) -> String {
+    fn key(recorded: &Recorded<'_, Effect>) -> String {
         recorded.id.to_owned()
     }
 
@@ -71,47 +88,17 @@ impl Rows for Users {
         row.version
     }
 
-    fn apply(row: Option<Row>, recorded: Recorded<'_, Change>) -> Result<Row, &'static str> {
+    fn apply(row: Option<Row>, recorded: Recorded<'_, Effect>) -> Result<Row, &'static str> {
         let version = recorded.version;
-        let existing = || row.ok_or(NOT_REGISTERED);
-        Ok(match recorded.event {
-            Change::Registered {
-                email,
-                name,
-                phone,
-                role,
-            } => Row {
-                id: recorded.id.to_owned(),
-                email,
-                name,
-                phone,
-                addresses: Vec::new(),
-                notification_preferences: Value::Object(Map::new()),
-                status: Status::Active,
-                role,
-                version,
-            },
-            Change::Updated { name, phone } => Row {
-                name,
-                phone,
-                version,
-                ..existing()?
-            },
-            Change::RoleAssigned { role } => Row {
-                role,
-                version,
-                ..existing()?
-            },
-            Change::PasswordChanged => Row {
-                version,
-                ..existing()?
-            },
-            Change::Deactivated => Row {
-                status: Status::Deactivated,
-                version,
-                ..existing()?
-            },
-        })
+        let change = match recorded.event {
+            Effect::Registered(user) => return Ok(registered(recorded.id, version, user)),
+            Effect::Changed(change) => change,
+        };
+        let row = Row {
+            version,
+            ..row.ok_or(NOT_REGISTERED)?
+        };
+        Ok(changed(row, change))
     }
 
     async fn load(
@@ -127,7 +114,62 @@ impl Rows for Users {
         generation: i32,
         rows: &[Row],
     ) -> sqlx::Result<()> {
-        users::upsert(connection, generation, rows).await
+        users::upsert(&mut *connection, generation, rows).await?;
+        let erased = rows.iter().filter(|row| row.status == Status::Erased);
+        let erased: Vec<String> = erased.map(|row| row.id.clone()).collect();
+        if erased.is_empty() {
+            return Ok(());
+        }
+        users::blank_elsewhere(connection, generation, &erased).await
+    }
+}
+
+fn registered(id: &str, version: i64, user: Registered) -> Row {
+    Row {
+        id: id.to_owned(),
+        email: user.email,
+        name: user.name,
+        phone: user.phone,
+        addresses: Vec::new(),
+        notification_preferences: preferences_of(domain::NotificationPreferences::default()),
+        status: Status::Active,
+        role: user.role,
+        version,
+    }
+}
+
+fn changed(row: Row, change: Change) -> Row {
+    match change {
+        Change::PasswordChanged => row,
+        Change::Updated { name, phone, email } => Row {
+            name,
+            phone,
+            email: email.unwrap_or(row.email),
+            ..row
+        },
+        Change::AddressAdded(address) => {
+            let mut row = row;
+            row.addresses.extend(address);
+            row
+        }
+        Change::PreferencesChanged(notification_preferences) => Row {
+            notification_preferences,
+            ..row
+        },
+        Change::RoleAssigned { role } => Row { role, ..row },
+        Change::Deactivated => Row {
+            status: Status::Deactivated,
+            ..row
+        },
+        Change::Erased => Row {
+            email: None,
+            name: None,
+            phone: None,
+            addresses: Vec::new(),
+            notification_preferences: preferences_of(domain::NotificationPreferences::NONE),
+            status: Status::Erased,
+            ..row
+        },
     }
 }
 
@@ -141,43 +183,102 @@ fn collect_subjects<'a>(event: &'a Event, into: &mut BTreeSet<&'a str>) {
             into.insert(name.subject());
             into.extend(phone.as_ref().map(Sealed::subject));
         }
-        Event::Updated { name, phone } => {
+        Event::Updated { name, phone, email } => {
             into.insert(name.subject());
             into.extend(phone.as_ref().map(Sealed::subject));
+            into.extend(email.as_ref().map(Sealed::subject));
         }
-        Event::RoleAssigned { .. } | Event::PasswordChanged | Event::Deactivated => {}
+        Event::AddressAdded { address } => {
+            into.insert(address.subject());
+        }
+        Event::PreferencesChanged { .. }
+        | Event::RoleAssigned { .. }
+        | Event::PasswordChanged
+        | Event::Deactivated
+        | Event::Erased => {}
     }
 }
 
-fn open(event: Event, keys: &HashMap<String, DataKey>) -> Change {
-    match event {
+/// A read error tells nothing of what it was to read: it is stored with the parked event.
+fn open(event: Event, keys: &HashMap<String, DataKey>) -> Result<Effect, &'static str> {
+    let change = match event {
         Event::Registered {
             email,
             name,
             phone,
             role,
-        } => Change::Registered {
-            email: opened(&email, keys),
+        } => {
+            return Ok(Effect::Registered(Registered {
+                email: opened(&email, keys),
+                name: opened(&name, keys),
+                phone: phone.and_then(|phone| opened(&phone, keys)),
+                role: role_of(role),
+            }));
+        }
+        Event::Updated { name, phone, email } => Change::Updated {
             name: opened(&name, keys),
             phone: phone.and_then(|phone| opened(&phone, keys)),
-            role: role_of(role),
+            email: email.map(|email| opened(&email, keys)),
         },
-        Event::Updated { name, phone } => Change::Updated {
-            name: opened(&name, keys),
-            phone: phone.and_then(|phone| opened(&phone, keys)),
-        },
+        Event::AddressAdded { address } => {
+            let json = opened(&address, keys);
+            let address = json.map(|json| serde_json::from_str(&json)).transpose();
+            let address = address.map_err(|_| "what was sealed is no address")?;
+            Change::AddressAdded(address.map(address_of))
+        }
+        Event::PreferencesChanged {
+            notification_preferences,
+        } => Change::PreferencesChanged(preferences_of(notification_preferences)),
         Event::RoleAssigned { role } => Change::RoleAssigned {
             role: role_of(role),
         },
         Event::PasswordChanged => Change::PasswordChanged,
         Event::Deactivated => Change::Deactivated,
-    }
+        Event::Erased => Change::Erased,
+    };
+    Ok(Effect::Changed(change))
 }
 
 /// The text of a sealed field; none without the key of its subject.
 fn opened<T>(sealed: &Sealed<T>, keys: &HashMap<String, DataKey>) -> Option<String> {
     let plain = keys.get(sealed.subject())?.open(sealed.ciphertext())?;
     String::from_utf8(plain).ok()
+}
+
+fn address_of(address: domain::Address) -> Address {
+    Address {
+        label: address.label.map(Into::into),
+        recipient: address.recipient.map(Into::into),
+        lines: address.lines.into(),
+        postal_code: address.postal_code.map(Into::into),
+        city: address.city.into(),
+        country: address.country.into(),
+        note: address.note.map(Into::into),
+    }
+}
+
+fn preferences_of(preferences: domain::NotificationPreferences) -> NotificationPreferences {
+    let channels = |domain::Channels {
+                        email,
+                        webhook,
+                        log,
+                    }| Channels {
+        email,
+        webhook,
+        log,
+    };
+    let domain::NotificationPreferences {
+        order,
+        payment,
+        delivery,
+        account,
+    } = preferences;
+    NotificationPreferences {
+        order: channels(order),
+        payment: channels(payment),
+        delivery: channels(delivery),
+        account: channels(account),
+    }
 }
 
 fn role_of(role: domain::Role) -> Role {

@@ -5,11 +5,11 @@ mod log;
 use std::path::Path;
 use std::time::Duration;
 
-use eventstore::{EventStore, FeedSource};
+use eventstore::{EventStore, FeedSource, dead_letters};
 use read_models::generations::{self, Registration};
 use read_models::replays::{self, Kind, Replay, Request, RequestError, State};
-use read_models::{Difference, Differences};
 use serde::Serialize;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -26,12 +26,26 @@ const UNDER_WAY_POLL: Duration = Duration::from_millis(500);
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// What should not be, a line each; empty where all is well.
-    pub findings: Vec<String>,
+    /// What should not be; empty where all is well.
+    pub findings: Vec<Finding>,
     /// What was checked, a line each.
     pub checked: Vec<String>,
+    /// What a read model does not show, though it equals a rebuild: streams that are parked, events that were discarded; a
+    /// line each.
+    pub left_out: Vec<String>,
     /// What could not be checked from here, and why.
     pub skipped: Vec<String>,
+}
+
+/// Something that should not be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The log, or a read model by its name in `projections`, with what is wrong.
+    pub problem: String,
+    /// Where, a line each; only the first ones if there are many.
+    pub places: Vec<String>,
+    /// How it is mended.
+    pub mend: String,
 }
 
 /// Checks that the log has no holes and that versions of streams are contiguous, then compares every read model
@@ -104,6 +118,7 @@ async fn read_model(
     let id = request_comparison(store, name, worker.as_ref(), shutdown).await?;
     let replay = replay::await_finished(pool, id, worker.as_ref(), shutdown, |_| {}).await?;
     judge(&replay, report);
+    left_out(pool, name, report).await?;
     Ok(())
 }
 
@@ -139,41 +154,42 @@ fn judge(replay: &Replay, report: &mut Report) {
     let name = &replay.projection;
     if replay.state == State::Failed {
         let error = replay.error.as_deref().unwrap_or("unknown");
-        report
-            .findings
-            .push(format!("{name}: it could not be compared: {error}"));
+        report.findings.push(Finding {
+            problem: format!("{name}: it could not be compared"),
+            places: vec![error.to_owned()],
+            mend: "mend what the error names, and verify again".to_owned(),
+        });
         return;
     }
     let differences = replay.differences.clone().unwrap_or_default();
-    let Differences {
-        live_rows,
-        count,
-        first,
-        ..
-    } = differences;
+    let (rows, count) = (differences.live_rows, differences.count);
     let position = replay.target;
     report
         .checked
-        .push(format!("{name}: {live_rows} rows at position {position}"));
+        .push(format!("{name}: {rows} rows at position {position}"));
     if count > 0 {
-        report
-            .findings
-            .push(format!("{name}: {count} rows differ from a rebuild"));
-        report
-            .findings
-            .extend(first.iter().map(|difference| describe(name, difference)));
+        let model = read_models::model(name);
+        report.findings.push(Finding {
+            problem: format!("{name}: rows that differ from a rebuild: {count}"),
+            places: differences.first.iter().map(ToString::to_string).collect(),
+            mend: format!("`nakku replay {model}` puts the rebuild in its place"),
+        });
     }
 }
 
-fn describe(name: &str, difference: &Difference) -> String {
-    let shown = |row: &Option<serde_json::Value>| {
-        row.as_ref()
-            .map_or_else(|| "no row".to_owned(), ToString::to_string)
-    };
-    let Difference { key, live, rebuilt } = difference;
-    format!(
-        "{name}: {key} is {}, should be {}",
-        shown(live),
-        shown(rebuilt)
-    )
+/// What the comparison cannot show, because a rebuild leaves it out as well.
+async fn left_out(pool: &PgPool, name: &str, report: &mut Report) -> sqlx::Result<()> {
+    let parked = dead_letters::count(pool, Some(name)).await?;
+    if parked > 0 {
+        report.left_out.push(format!(
+            "{name}: parked streams: {parked}; `nakku dead-letters` shows why"
+        ));
+    }
+    let discarded = dead_letters::skipped(pool, name).await?.len();
+    if discarded > 0 {
+        report.left_out.push(format!(
+            "{name}: discarded events: {discarded}; `nakku dead-letters list --discarded` shows by whom"
+        ));
+    }
+    Ok(())
 }

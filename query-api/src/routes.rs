@@ -1,8 +1,10 @@
 //! The routes, one file a resource, each beginning with its `router()`.
 
+mod categories;
 mod inventory;
 mod products;
 mod search;
+mod suggest;
 mod users;
 
 use http_server::Page;
@@ -16,6 +18,8 @@ pub(crate) fn router() -> OpenApiRouter<QueryApi> {
         .merge(users::router())
         .merge(products::router())
         .merge(search::router())
+        .merge(suggest::router())
+        .merge(categories::router())
         .merge(inventory::router())
 }
 

@@ -1,11 +1,11 @@
 //! Searches beside the async threads, as many at a time as there are cores.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http_server::position::MAIN_LOG;
 use http_server::{MinPosition, Problem};
-use read_models::search::{SearchError, SearchReader, SearchRequest, SearchResponse};
+use read_models::search::{SearchError, SearchReader, SearchRequest, SearchResponse, Snapshot};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::reading::unavailable;
@@ -54,6 +54,29 @@ impl Searches {
         request: SearchRequest,
         wanted: &MinPosition,
     ) -> Result<SearchResponse, Problem> {
+        let (answer, took) = self
+            .read(wanted, move |snapshot| snapshot.search(&request))
+            .await?;
+        metrics::histogram!(DURATION).record(took);
+        answer.map_err(refused)
+    }
+
+    /// Answers anything else from the newest commit.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        wanted: &MinPosition,
+        look: impl FnOnce(&Snapshot) -> Result<T, SearchError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (answer, _) = self.read(wanted, look).await?;
+        answer.map_err(refused)
+    }
+
+    /// Waits for the position and for a core, and returns how long it took from then on.
+    async fn read<T: Send + 'static>(
+        &self,
+        wanted: &MinPosition,
+        read: impl FnOnce(&Snapshot) -> T + Send + 'static,
+    ) -> Result<(T, Duration), Problem> {
         let min_position = wanted.on(MAIN_LOG).unwrap_or(0);
         let deadline = tokio::time::Instant::from_std(wanted.deadline);
         let waited = self.reader.await_position(min_position, deadline).await;
@@ -62,14 +85,14 @@ impl Searches {
         let began = Instant::now();
         let running = self.running.clone().acquire_owned().await;
         let running = running.expect("the semaphore is never closed");
-        // A client that goes away frees no core: the permits stay with the work.
-        let search = tokio::task::spawn_blocking(move || {
+        // A client that goes away frees no core: the permits stay with the work. What it costs is bounded by the
+        // limits on words, not by the client's patience.
+        let work = tokio::task::spawn_blocking(move || {
             let _permits = (admitted, running);
-            snapshot.search(&request)
+            read(&snapshot)
         });
-        let answer = search.await.map_err(Problem::internal)?;
-        metrics::histogram!(DURATION).record(began.elapsed());
-        answer.map_err(refused)
+        let answer = work.await.map_err(Problem::internal)?;
+        Ok((answer, began.elapsed()))
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Problem> {

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
 use crate::comments;
-use crate::differences::{self, Differences};
+use crate::differences::{Compared, Differences};
 use crate::generations::{drop_schema, schema_name};
 
 pub const NAME: &str = "products";
@@ -257,5 +257,11 @@ pub async fn compare(
     live: i32,
     rebuilt: i32,
 ) -> sqlx::Result<Differences> {
-    differences::between(connection, NAME, "products", "id", live, rebuilt).await
+    let table = Compared {
+        model: NAME,
+        table: "products",
+        key: "id",
+        personal: &[],
+    };
+    table.between(connection, live, rebuilt).await
 }

@@ -8,7 +8,10 @@
 //! Blocking throughout, but for [`SearchReader`]: call it from a blocking thread.
 
 mod bulk;
+mod categories;
 mod compare;
+mod corrections;
+mod cursor;
 mod directory_id;
 mod document;
 mod epochs;
@@ -16,15 +19,22 @@ mod error;
 mod facets;
 mod highlights;
 mod index;
+mod names;
+mod page;
+pub mod quality;
 mod query;
+mod ranking;
 mod reader;
 mod request;
 mod response;
 mod snapshot;
+mod spelling;
+mod suggest;
 mod tokenizers;
 mod writer;
 
 pub use bulk::{Encoded, index_plainly};
+pub use categories::{Categories, Category};
 pub use compare::compare;
 pub use directory_id::DirectoryId;
 pub use document::{Document, ProductPart, StockPart};
@@ -33,13 +43,17 @@ pub use epochs::{
     take_over,
 };
 pub use error::{IndexError, SearchError};
+pub use ranking::Ranking;
 pub use reader::SearchReader;
 pub use request::{
-    InvalidRequest, LIMIT_DEFAULT, LIMIT_MAX, QUERY_CHARS_MAX, QUERY_WORDS_MAX, RESULT_DEPTH_MAX,
-    SearchRequest, Sort,
+    InvalidRequest, LIMIT_DEFAULT, LIMIT_MAX, QUERY_CHARS_MAX, QUERY_WORDS_MAX, SearchRequest, Sort,
 };
 pub use response::{FacetCount, Facets, Hit, PriceRange, SearchResponse};
 pub use snapshot::Snapshot;
+pub use suggest::{
+    Completion, CompletionKind, Correction, SUGGESTIONS_DEFAULT, SUGGESTIONS_MAX, SuggestRequest,
+    Suggestions,
+};
 pub use writer::{PENDING_DOCUMENTS_MAX, SearchWriter};
 
 /// The model's name; a registered projection adds the data directory: `search@<directory id>`.
@@ -47,4 +61,4 @@ pub const NAME: &str = "search";
 
 /// Changed with every change of the schema, the tokenizers or what a document means; a generation
 /// of another shape is rebuilt.
-pub const SHAPE: &str = "search-1";
+pub const SHAPE: &str = "search-2";

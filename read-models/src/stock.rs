@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
 use crate::comments;
-use crate::differences::{self, Differences};
+use crate::differences::{Compared, Differences};
 use crate::generations::{drop_schema, schema_name};
 
 pub const NAME: &str = "stock";
@@ -187,13 +187,11 @@ pub async fn compare(
     live: i32,
     rebuilt: i32,
 ) -> sqlx::Result<Differences> {
-    differences::between(
-        connection,
-        NAME,
-        "stock",
-        "store_id || ':' || sku",
-        live,
-        rebuilt,
-    )
-    .await
+    let table = Compared {
+        model: NAME,
+        table: "stock",
+        key: "store_id || ':' || sku",
+        personal: &[],
+    };
+    table.between(connection, live, rebuilt).await
 }

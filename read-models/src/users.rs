@@ -5,20 +5,19 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
 use crate::comments;
-use crate::differences::{self, Differences};
+use crate::differences::{Compared, Differences};
 use crate::generations::{drop_schema, schema_name};
 
 pub const NAME: &str = "users";
 
 /// Changed with every change of the table or of what its rows mean; a generation of another shape
 /// is rebuilt.
-pub const SHAPE: &str = "users-1";
+pub const SHAPE: &str = "users-2";
 
 /// Whether a user may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -88,6 +87,40 @@ impl TryFrom<String> for Role {
     }
 }
 
+/// A delivery address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Address {
+    /// What the user calls it.
+    pub label: Option<String>,
+    /// Who opens the door, if not the user.
+    pub recipient: Option<String>,
+    /// Street and house and what else leads there.
+    pub lines: Vec<String>,
+    pub postal_code: Option<String>,
+    pub city: String,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// For whoever brings it.
+    pub note: Option<String>,
+}
+
+/// Of what a user wants to be told, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NotificationPreferences {
+    pub order: Channels,
+    pub payment: Channels,
+    pub delivery: Channels,
+    pub account: Channels,
+}
+
+/// By which channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Channels {
+    pub email: bool,
+    pub webhook: bool,
+    pub log: bool,
+}
+
 /// A user, as queries answer it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
 pub struct User {
@@ -96,12 +129,12 @@ pub struct User {
     pub email: Option<String>,
     pub name: Option<String>,
     pub phone: Option<String>,
+    /// In the order in which they were added; empty once erased.
     #[sqlx(json)]
-    #[schema(value_type = Vec<Object>)]
-    pub addresses: Vec<Value>,
+    pub addresses: Vec<Address>,
+    /// Those in force: the default ones until the user chose others, and none once erased.
     #[sqlx(json)]
-    #[schema(value_type = Object)]
-    pub notification_preferences: Value,
+    pub notification_preferences: NotificationPreferences,
     #[sqlx(try_from = "String")]
     pub status: Status,
     #[sqlx(try_from = "String")]
@@ -127,7 +160,10 @@ const COLUMN_COMMENTS: &[(&str, &str)] = &[
         "addresses",
         "A JSON array, in the clear; empty once erased.",
     ),
-    ("notification_preferences", "A JSON object, by channel."),
+    (
+        "notification_preferences",
+        "A JSON object, by topic and channel.",
+    ),
     ("status", "active, deactivated or erased."),
     ("role", "customer, courier, staff or admin."),
     (
@@ -203,6 +239,34 @@ fn column<'a, T>(users: &'a [User], value: impl Fn(&'a User) -> T) -> Vec<T> {
     users.iter().map(value).collect()
 }
 
+/// Takes the personal fields of these users out of every other generation that there is. The one before the live one may
+/// be followed by nobody: it is of another shape, or was given up. Each shape so far has these columns.
+pub async fn blank_elsewhere(
+    connection: &mut PgConnection,
+    generation: i32,
+    ids: &[String],
+) -> sqlx::Result<()> {
+    let schemas: Vec<String> = sqlx::query_scalar(
+        "select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.relname = 'users' and c.relkind = 'r' and n.nspname ~ '^users_[0-9]+$' and n.nspname <> $1
+         order by 1",
+    )
+    .bind(schema_name(NAME, generation))
+    .fetch_all(&mut *connection)
+    .await?;
+    for schema in schemas {
+        sqlx::query(&format!(
+            "update {schema}.users set email = null, name = null, phone = null, addresses = '[]'
+             where id = any($1)
+               and (email is not null or name is not null or phone is not null or addresses <> '[]')"
+        ))
+        .bind(ids)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 /// Loads the users of these ids, as far as they exist, by id.
 pub async fn load(
     executor: impl PgExecutor<'_>,
@@ -261,5 +325,11 @@ pub async fn compare(
     live: i32,
     rebuilt: i32,
 ) -> sqlx::Result<Differences> {
-    differences::between(connection, NAME, "users", "id", live, rebuilt).await
+    let table = Compared {
+        model: NAME,
+        table: "users",
+        key: "id",
+        personal: &["email", "name", "phone", "addresses"],
+    };
+    table.between(connection, live, rebuilt).await
 }

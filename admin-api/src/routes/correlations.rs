@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::AdminApi;
 use crate::events::{self, Event, Filter, Window};
 use crate::problems::database;
+use crate::routes::first_position;
 
 /// Positions that one request looks through: a few tenths of a second.
 const SCANNED_MAX: i64 = 100_000;
@@ -79,8 +80,8 @@ async fn tree(
     Query(Start { from_position }): Query<Start>,
 ) -> Result<Json<Correlation>, Problem> {
     let head = api.store.read_head().await.map_err(database)?.position;
-    let first = match (from_position, drawn_at(&id)) {
-        (Some(from), _) => from.max(1),
+    let first = match (first_position(from_position)?, drawn_at(&id)) {
+        (Some(from), _) => from,
         (None, Some(drawn)) => events::position_at(api.pool(), head, drawn - CLOCK_SKEW)
             .await
             .map_err(database)?,

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use eventstore::dead_letters::{self, DecideError};
 use http_server::page::PageQuery;
+use http_server::problem::ProblemDocument;
 use http_server::{Admin, Caller, Json, List, Page, Path, Problem, Query};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use crate::events::{self, Event};
 use crate::problems::{DEAD_LETTER_DISCARDED, DEAD_LETTER_WAITS, database};
 use crate::{AdminApi, routes::rows_max};
 
@@ -85,42 +87,53 @@ struct WaitingEvent {
     event_type: String,
 }
 
-/// A dead letter with what waits behind it, at most 1,000 events.
+/// A dead letter with its event and what waits behind it, at most 1,000 events.
 #[derive(Serialize, ToSchema)]
 struct DeadLetterDetail {
     #[serde(flatten)]
     letter: DeadLetter,
+    /// `null` where the log has none at its position any more.
+    event: Option<Event>,
     waiting: Vec<WaitingEvent>,
 }
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct OfConsumer {
+struct Wanted {
     /// Those of one consumer, as `products`.
     consumer: Option<String>,
+    /// What was discarded instead of what waits.
+    #[serde(default)]
+    #[param(required = false)]
+    discarded: bool,
 }
 
-/// Blocked streams, each by its first event, in position order.
+/// Blocked streams, each by its first event, or discarded events, in position order.
 #[utoipa::path(
     get, path = "/admin/dead-letters", tag = "admin", operation_id = "list_dead_letters",
-    params(OfConsumer, PageQuery),
+    params(Wanted, PageQuery),
     responses((status = 200, body = List<DeadLetter>)),
     security(("bearer" = []))
 )]
 async fn list(
     State(api): State<AdminApi>,
     _: Admin,
-    Query(OfConsumer { consumer }): Query<OfConsumer>,
+    Query(wanted): Query<Wanted>,
     page: Page,
 ) -> Result<Json<List<DeadLetter>>, Problem> {
     let after: Option<Uuid> = page.cursor()?;
-    let letters = dead_letters::list(api.pool(), consumer.as_deref(), after, rows_max(&page)).await;
+    let (pool, consumer, limit) = (api.pool(), wanted.consumer.as_deref(), rows_max(&page));
+    let letters = if wanted.discarded {
+        dead_letters::discarded(pool, consumer, after, limit).await
+    } else {
+        dead_letters::list(pool, consumer, after, limit).await
+    };
     let letters = letters.map_err(database)?;
     let letters = letters.into_iter().map(DeadLetter::from).collect();
     Ok(Json(page.list(letters, |letter: &DeadLetter| letter.id)))
 }
 
-/// One dead letter and what waits behind it.
+/// One dead letter, its event and what waits behind it.
 #[utoipa::path(
     get, path = "/admin/dead-letters/{id}", tag = "admin", operation_id = "get_dead_letter",
     params(("id" = Uuid, Path, description = "the dead letter's id")),
@@ -135,6 +148,7 @@ async fn by_id(
     let id = parse(&id)?;
     let found = dead_letters::show(api.pool(), id).await.map_err(database)?;
     let (letter, waiting) = found.ok_or_else(|| unknown(id))?;
+    let event = events::at(api.pool(), letter.position).await;
     let waiting = waiting.into_iter().map(|event| WaitingEvent {
         id: event.id,
         position: event.position,
@@ -142,6 +156,7 @@ async fn by_id(
     });
     Ok(Json(DeadLetterDetail {
         letter: letter.into(),
+        event: event.map_err(database)?,
         waiting: waiting.collect(),
     }))
 }
@@ -161,7 +176,10 @@ struct RetryBody {
     post, path = "/admin/dead-letters/{id}/retry", tag = "admin", operation_id = "retry_dead_letter",
     params(("id" = Uuid, Path, description = "the dead letter's id")),
     request_body = Option<RetryBody>,
-    responses((status = 202, body = DeadLetter)),
+    responses(
+        (status = 202, body = DeadLetter),
+        (status = 409, description = "`dead-letter-waits`, `dead-letter-discarded`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 async fn retry(
@@ -197,7 +215,10 @@ struct DiscardBody {
     post, path = "/admin/dead-letters/{id}/discard", tag = "admin", operation_id = "discard_dead_letter",
     params(("id" = Uuid, Path, description = "the dead letter's id")),
     request_body = DiscardBody,
-    responses((status = 200, body = DeadLetter)),
+    responses(
+        (status = 200, body = DeadLetter),
+        (status = 409, description = "`dead-letter-waits`, `dead-letter-discarded`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 async fn discard(

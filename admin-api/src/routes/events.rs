@@ -13,9 +13,10 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::AdminApi;
 use crate::events::{self, Event, Filter, Window};
 use crate::problems::database;
-use crate::{AdminApi, routes::rows_max};
+use crate::routes::{first_position, rows_max};
 
 /// Positions that one request looks through: a few tenths of a second.
 const SCANNED_MAX: i64 = 100_000;
@@ -51,7 +52,7 @@ async fn list(
     Query(query): Query<EventsQuery>,
     page: Page,
 ) -> Result<Json<List<Event>>, Problem> {
-    let from = query.from_position.unwrap_or(1).max(1);
+    let from = first_position(query.from_position)?.unwrap_or(1);
     let after: i64 = page.cursor()?.unwrap_or(from - 1);
     let head = api.store.read_head().await.map_err(database)?.position;
     let window = Window {

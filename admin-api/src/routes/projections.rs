@@ -1,15 +1,21 @@
 //! `admin/projections`: how the read models do, and what they are asked to do.
 
+#![expect(
+    unused_qualifications,
+    reason = "what utoipa writes for headers that are a type"
+)]
+
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_server::headers::IDEMPOTENT_REPLAYED;
+use http_server::problem::ProblemDocument;
 use http_server::{Admin, Caller, Ctx, Json, Kind, List, Path, Problem};
 use read_models::generations::{self, Registration};
 use read_models::replays::{self, Replay, Request, RequestError, Requested};
 use read_models::status::{self, Status};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -66,7 +72,10 @@ async fn list(State(api): State<AdminApi>, _: Admin) -> Result<Json<List<Status>
 #[utoipa::path(
     get, path = "/admin/projections/{name}", tag = "admin", operation_id = "get_projection",
     params(("name" = String, Path, description = "`products`, or `search@<directory id>`")),
-    responses((status = 200, body = Projection)),
+    responses(
+        (status = 200, body = Projection),
+        (status = 409, description = "`projection-ambiguous`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 async fn by_name(
@@ -76,6 +85,22 @@ async fn by_name(
 ) -> Result<Json<Projection>, Problem> {
     let registered = find(&api, &name).await?;
     show(&api, &registered.name).await.map(Json)
+}
+
+/// The header of what is safe to repeat, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the document only; handlers take a `Ctx`")]
+struct KeyHeader {
+    /// Makes the request safe to repeat: the replay of the first one is told again, with `Idempotent-Replayed: true`.
+    /// 1 to 200 printable ASCII characters.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[ -~]+$"
+    )]
+    idempotency_key: Option<String>,
 }
 
 /// What a replay is to do.
@@ -94,9 +119,12 @@ struct ReplayBody {
 /// takes it up; see `admin/replays/{id}` for how it goes.
 #[utoipa::path(
     post, path = "/admin/projections/{name}/replay", tag = "admin", operation_id = "replay_projection",
-    params(("name" = String, Path, description = "`products`, or `search@<directory id>`")),
+    params(("name" = String, Path, description = "`products`, or `search@<directory id>`"), KeyHeader),
     request_body = Option<ReplayBody>,
-    responses((status = 202, body = Replay, headers(("Location" = String, description = "the replay")))),
+    responses(
+        (status = 202, body = Replay, headers(("Location" = String, description = "the replay"))),
+        (status = 409, description = "`replay-in-progress`, `projection-ambiguous`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 async fn replay(
@@ -122,8 +150,14 @@ async fn replay(
 /// Goes back to the generation before.
 #[utoipa::path(
     post, path = "/admin/projections/{name}/rollback", tag = "admin", operation_id = "roll_projection_back",
-    params(("name" = String, Path, description = "`products`, or `search@<directory id>`")),
-    responses((status = 202, body = Replay, headers(("Location" = String, description = "the rollback")))),
+    params(("name" = String, Path, description = "`products`, or `search@<directory id>`"), KeyHeader),
+    responses(
+        (status = 202, body = Replay, headers(("Location" = String, description = "the rollback"))),
+        (
+            status = 409, body = ProblemDocument, content_type = "application/problem+json",
+            description = "`no-previous-generation`, `previous-generation-unreadable`, `replay-in-progress`, `projection-ambiguous`"
+        ),
+    ),
     security(("bearer" = []))
 )]
 async fn rollback(
@@ -156,7 +190,10 @@ async fn rollback(
 #[utoipa::path(
     post, path = "/admin/projections/{name}/pause", tag = "admin", operation_id = "pause_projection",
     params(("name" = String, Path, description = "`products`, or `search@<directory id>`")),
-    responses((status = 200, body = Projection)),
+    responses(
+        (status = 200, body = Projection),
+        (status = 409, description = "`projection-ambiguous`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 async fn pause(
@@ -171,7 +208,10 @@ async fn pause(
 #[utoipa::path(
     post, path = "/admin/projections/{name}/resume", tag = "admin", operation_id = "resume_projection",
     params(("name" = String, Path, description = "`products`, or `search@<directory id>`")),
-    responses((status = 200, body = Projection)),
+    responses(
+        (status = 200, body = Projection),
+        (status = 409, description = "`projection-ambiguous`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 async fn resume(

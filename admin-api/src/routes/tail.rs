@@ -17,13 +17,14 @@ use http_server::token::TOKEN_LIFETIME;
 use http_server::{Admin, Problem, Query, headers};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::AdminApi;
 use crate::events::Event;
 use crate::problems::database;
+use crate::routes::first_position;
 
 /// Between two signs of life while nothing happens: below the idle time-out of every proxy.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -45,6 +46,16 @@ struct TailQuery {
     from_position: Option<i64>,
 }
 
+/// A message of the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the document only")]
+struct Message {
+    /// The event's position; the last one that arrived is what `Last-Event-ID` takes.
+    id: String,
+    /// The event as JSON, as in `admin/events`.
+    data: String,
+}
+
 /// Events as they are appended: each message is an event as JSON, its id the position. Ends after
 /// 15 minutes, to be resumed with a fresh token.
 #[utoipa::path(
@@ -53,7 +64,7 @@ struct TailQuery {
         TailQuery,
         ("Last-Event-ID" = Option<i64>, Header, description = "the last position that arrived")
     ),
-    responses((status = 200, body = Event, content_type = "text/event-stream")),
+    responses((status = 200, body = Message, content_type = "text/event-stream")),
     security(("bearer" = []))
 )]
 async fn tail(
@@ -62,12 +73,13 @@ async fn tail(
     Query(query): Query<TailQuery>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
+    let from = first_position(query.from_position)?;
     let permit = api.tails.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Problem::overloaded())?;
     let head = api.store.read_head().await.map_err(database)?.position;
-    let after = match (last_event_id(&headers)?, query.from_position) {
+    let after = match (last_event_id(&headers)?, from) {
         (Some(last), _) => last,
-        (None, Some(from)) => from.max(1) - 1,
+        (None, Some(from)) => from - 1,
         (None, None) => head,
     };
     if after > head {

@@ -32,6 +32,7 @@ async fn blocked_streams_are_listed_by_their_first_event() {
     let shown = api.get(&format!("dead-letters/{first}")).await.is(200);
     assert_eq!(shown["blocked"], 1);
     assert_eq!(shown["waiting"][0]["position"], 2);
+    assert_eq!(shown["event"]["payload"]["type"], "inventory.received");
     for unknown in ["x".to_owned(), Uuid::now_v7().to_string()] {
         let answer = api.get(&format!("dead-letters/{unknown}")).await;
         answer.problem(404, "not-found");
@@ -90,4 +91,7 @@ async fn a_discard_says_who_and_why_and_lets_the_next_try() {
     let list = api.get("dead-letters").await.is(200);
     assert_eq!(each(&list, "id"), [&Value::String(second.to_string())]);
     assert_eq!(each(&list, "state"), ["retry"]);
+    let discarded = api.get("dead-letters?discarded=true").await.is(200);
+    assert_eq!(each(&discarded, "id"), [&Value::String(first.to_string())]);
+    assert_eq!(each(&discarded, "reason"), ["a test order"]);
 }

@@ -37,7 +37,12 @@ async fn events_are_found_by_type_and_by_correlation() {
     assert_eq!(each(&rest, "position"), [6]);
     let none = api.get("events?type=order.created").await.is(200);
     assert_eq!(none["items"].as_array().unwrap().len(), 0);
-    for wrong in ["limit=0", "cursor=x", "from_position=first"] {
+    for wrong in [
+        "limit=0",
+        "cursor=x",
+        "from_position=first",
+        "from_position=0",
+    ] {
         let answer = api.get(&format!("events?{wrong}")).await;
         answer.problem(400, "bad-request");
     }

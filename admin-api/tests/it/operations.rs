@@ -55,7 +55,10 @@ fn filters_are_documented() {
         ),
         ("events/tail", &["from_position", "Last-Event-ID"]),
         ("correlations/{id}", &["id", "from_position"]),
-        ("dead-letters", &["consumer", "limit", "cursor"]),
+        (
+            "dead-letters",
+            &["consumer", "discarded", "limit", "cursor"],
+        ),
     ] {
         let operation = &document["paths"][format!("/admin/{path}")]["get"];
         assert_eq!(names(&operation["parameters"]), expected, "{path}");

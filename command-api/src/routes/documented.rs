@@ -10,10 +10,15 @@ use utoipa::{IntoParams, IntoResponses};
 pub(super) struct CommandHeaders {
     /// Makes the request safe to repeat: the first outcome is told again, with `Idempotent-Replayed: true`. 1 to 200
     /// printable ASCII characters; kept for at least 7 days.
-    #[param(rename = "Idempotency-Key", max_length = 200)]
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[ -~]+$"
+    )]
     idempotency_key: Option<String>,
     /// The version that it must have, in quotes; else 412 `version-mismatch`.
-    #[param(rename = "If-Match", example = "\"3\"")]
+    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,18}\"$", example = "\"3\"")]
     if_match: Option<String>,
     /// A UUID that every effect of the request carries; without it one is drawn.
     #[param(rename = "Nakku-Correlation-Id")]
@@ -27,10 +32,15 @@ pub(super) struct CommandHeaders {
 pub(super) struct KeyedCommandHeaders {
     /// Required. Makes the request safe to repeat: the first outcome is told again, with `Idempotent-Replayed: true`.
     /// 1 to 200 printable ASCII characters; kept for at least 7 days.
-    #[param(rename = "Idempotency-Key", max_length = 200)]
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[ -~]+$"
+    )]
     idempotency_key: String,
     /// The version that it must have, in quotes; else 412 `version-mismatch`.
-    #[param(rename = "If-Match", example = "\"3\"")]
+    #[param(rename = "If-Match", pattern = "^\"[0-9]{1,18}\"$", example = "\"3\"")]
     if_match: Option<String>,
     /// A UUID that every effect of the request carries; without it one is drawn.
     #[param(rename = "Nakku-Correlation-Id")]

@@ -1,4 +1,7 @@
-//! `/users`: accounts.
+//! `/users`: accounts. What users say of themselves is in `profile`, their password in `password`.
+
+mod password;
+mod profile;
 
 use axum::extract::State;
 use domain::{Email, PersonName, PhoneNumber, Role, UserId};
@@ -13,16 +16,17 @@ use utoipa_axum::routes;
 use super::documented::{Began, Changed, CommandHeaders};
 use crate::CommandApi;
 use crate::execute::{Operation, answer, created};
-use crate::member::{Member, Nothing, present};
+use crate::member::{Member, Nothing};
 use crate::password::Password;
-use crate::users::{self, NewUser, ProfileUpdate};
+use crate::users::{self, NewUser};
 
 pub(crate) fn router() -> OpenApiRouter<CommandApi> {
     OpenApiRouter::new()
         .routes(routes!(register))
-        .routes(routes!(update_profile))
-        .routes(routes!(change_password))
+        .merge(profile::router())
+        .merge(password::router())
         .routes(routes!(deactivate))
+        .routes(routes!(erase))
         .routes(routes!(assign_role))
 }
 
@@ -30,17 +34,13 @@ const REGISTER: Operation = Operation {
     name: "register",
     route: "users/register",
 };
-const UPDATE_PROFILE: Operation = Operation {
-    name: "update-profile",
-    route: "users/{id}/update-profile",
-};
-const CHANGE_PASSWORD: Operation = Operation {
-    name: "change-password",
-    route: "users/{id}/change-password",
-};
 const DEACTIVATE: Operation = Operation {
     name: "deactivate",
     route: "users/{id}/deactivate",
+};
+const ERASE: Operation = Operation {
+    name: "erase",
+    route: "users/{id}/erase",
 };
 const ASSIGN_ROLE: Operation = Operation {
     name: "assign-role",
@@ -88,49 +88,6 @@ struct AskedRegistration<'a> {
     password: Option<String>,
 }
 
-/// What changes: absent members stay as they are, `null` takes the number away.
-#[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct UpdateProfile {
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
-    #[schema(value_type = String, required = false, max_length = 200)]
-    #[garde(dive)]
-    name: Option<Member<PersonName>>,
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
-    #[schema(value_type = Option<String>)]
-    #[garde(dive)]
-    phone: Option<Option<Member<PhoneNumber>>>,
-}
-
-impl From<UpdateProfile> for ProfileUpdate {
-    fn from(body: UpdateProfile) -> Self {
-        Self {
-            name: body.name.map(Member::into_inner),
-            phone: body.phone.map(|phone| phone.map(Member::into_inner)),
-        }
-    }
-}
-
-/// The password one has, and the one that is to be.
-#[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ChangePassword {
-    #[schema(format = "password")]
-    #[garde(skip)]
-    current_password: String,
-    #[schema(value_type = String, format = "password", min_length = 10, max_length = 200)]
-    #[garde(dive)]
-    new_password: Member<Password>,
-}
-
 /// What a user may do.
 #[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,64 +126,6 @@ async fn register(
     Ok(created(executed, "users"))
 }
 
-/// Change one's name or number.
-#[utoipa::path(
-    post, path = "/users/{id}/update-profile", operation_id = "updateProfile", tag = "users",
-    security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "oneself"), CommandHeaders),
-    request_body = UpdateProfile,
-    responses(
-        Changed,
-        (status = 404, description = "`not-found`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`user-deactivated`", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-)]
-async fn update_profile(
-    State(api): State<CommandApi>,
-    caller: Caller,
-    Path(id): Path<UserId>,
-    ctx: Ctx,
-    Json(body): Json<UpdateProfile>,
-) -> Result<CommandAnswer, Problem> {
-    own(&caller, id)?;
-    let context = api.context(&ctx, UPDATE_PROFILE, &[&id.to_string()], &body)?;
-    let executed = users::update_profile(&api.store, context, id, body.into()).await?;
-    Ok(answer(executed))
-}
-
-/// Change one's password, which ends all sessions.
-#[utoipa::path(
-    post, path = "/users/{id}/change-password", operation_id = "changePassword", tag = "users",
-    security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "oneself"), CommandHeaders),
-    request_body = ChangePassword,
-    responses(
-        Changed,
-        (status = 401, description = "`invalid-credentials`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "`not-found`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`user-deactivated`", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
-)]
-async fn change_password(
-    State(api): State<CommandApi>,
-    caller: Caller,
-    Path(id): Path<UserId>,
-    ctx: Ctx,
-    Json(body): Json<ChangePassword>,
-) -> Result<CommandAnswer, Problem> {
-    own(&caller, id)?;
-    let subject = id.to_string();
-    let new = body.new_password.into_inner();
-    let asked = [
-        api.asked_password(&ctx, &subject, &body.current_password)
-            .await?,
-        api.asked_password(&ctx, &subject, new.as_str()).await?,
-    ];
-    let context = api.context(&ctx, CHANGE_PASSWORD, &[&subject], &asked)?;
-    let executed = users::change_password(&api, context, id, &body.current_password, &new).await?;
-    Ok(answer(executed))
-}
-
 /// Close an account for good: one's own, or as an administrator any.
 #[utoipa::path(
     post, path = "/users/{id}/deactivate", operation_id = "deactivateUser", tag = "users",
@@ -235,6 +134,7 @@ async fn change_password(
     responses(
         Changed,
         (status = 404, description = "`not-found`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`user-erased`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 async fn deactivate(
@@ -244,11 +144,34 @@ async fn deactivate(
     ctx: Ctx,
     _: Option<Json<Nothing>>,
 ) -> Result<CommandAnswer, Problem> {
-    if !caller.role.may(http_server::Role::Admin) {
-        own(&caller, id)?;
-    }
+    own_or_admin(&caller, id)?;
     let context = api.context(&ctx, DEACTIVATE, &[&id.to_string()], &())?;
     let executed = users::deactivate(&api.store, context, id).await?;
+    Ok(answer(executed))
+}
+
+/// Erase somebody for good: oneself, or as an administrator anybody. Nobody can read the personal fields any more, and the
+/// e-mail address is free.
+#[utoipa::path(
+    post, path = "/users/{id}/erase", operation_id = "eraseUser", tag = "users",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "oneself; for administrators anybody"), CommandHeaders),
+    responses(
+        Changed,
+        (status = 404, description = "`not-found`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`user-changed`", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+async fn erase(
+    State(api): State<CommandApi>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    ctx: Ctx,
+    _: Option<Json<Nothing>>,
+) -> Result<CommandAnswer, Problem> {
+    own_or_admin(&caller, id)?;
+    let context = api.context(&ctx, ERASE, &[&id.to_string()], &())?;
+    let executed = users::erase(&api.store, context, id).await?;
     Ok(answer(executed))
 }
 
@@ -261,7 +184,7 @@ async fn deactivate(
     responses(
         Changed,
         (status = 404, description = "`not-found`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`user-deactivated`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`user-deactivated`, `user-erased`", body = ProblemDocument, content_type = "application/problem+json"),
     ),
 )]
 async fn assign_role(
@@ -284,20 +207,9 @@ fn own(caller: &Caller, id: UserId) -> Result<(), Problem> {
     Err(Problem::not_found("user does not exist"))
 }
 
-impl CommandApi {
-    /// What stands for a password in the digest of what is asked; nothing where there is no key, hence no digest.
-    async fn asked_password(
-        &self,
-        ctx: &Ctx,
-        subject: &str,
-        password: &str,
-    ) -> Result<Option<String>, Problem> {
-        if ctx.idempotency_key.is_none() {
-            return Ok(None);
-        }
-        self.passwords
-            .stretched(self.store.sealer(), subject, password)
-            .await
-            .map(Some)
+fn own_or_admin(caller: &Caller, id: UserId) -> Result<(), Problem> {
+    if caller.role.may(http_server::Role::Admin) {
+        return Ok(());
     }
+    own(caller, id)
 }

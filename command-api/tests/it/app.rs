@@ -89,6 +89,10 @@ impl TestApp {
         call(&self.router, Method::POST, &format!("{API_PREFIX}{path}"))
     }
 
+    pub fn put(&self, path: &str) -> Call {
+        call(&self.router, Method::PUT, &format!("{API_PREFIX}{path}"))
+    }
+
     pub fn get(&self, path: &str) -> Call {
         call(&self.router, Method::GET, path)
     }
@@ -136,6 +140,7 @@ fn router(api: &CommandApi, verifier: &Verifier) -> Router {
     let (router, _) = http_server::openapi::split(routes);
     let config = EdgeConfig {
         verifier: Some(verifier.clone()),
+        streamed: command_api::STREAMED_ROUTES,
         ..EdgeConfig::default()
     };
     edge(router, config)
@@ -178,6 +183,12 @@ impl Call {
             request.body(Body::from(body.to_string())).unwrap(),
         )
         .await
+    }
+
+    /// A catalogue, as it comes.
+    pub async fn ndjson(self, body: impl Into<Body>) -> Answer {
+        let request = self.request.header("content-type", "application/x-ndjson");
+        send(self.router, request.body(body.into()).unwrap()).await
     }
 
     pub async fn empty(self) -> Answer {

@@ -5,10 +5,13 @@
 mod app;
 
 mod document;
+mod erasure;
 mod idempotency;
+mod import;
 mod inventory;
 mod passwords;
 mod products;
+mod profiles;
 mod program;
 mod sessions;
 mod users;

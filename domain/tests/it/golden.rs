@@ -145,14 +145,18 @@ fn an_old_version_says_what_the_present_one_says() {
             .map(payload)
             .unwrap();
         for old in versions().filter(|golden| golden.version != event.version) {
-            // The golden files of an event tell of one happening, each in the words of its version.
-            assert_eq!(
-                upcast(event.name, &old.version, payload(old)).payload,
-                present,
-                "{} {}",
-                event.name,
-                old.version
-            );
+            // The golden files of an event tell of one happening, each in the words of its version. One of the same major
+            // version may not have a word for everything; what it does not say counts as absent.
+            let read = upcast(event.name, &old.version, payload(old)).payload;
+            let mut expected = present.clone();
+            if major(&old.version) == major(event.version) {
+                let said = read.as_object().unwrap();
+                expected
+                    .as_object_mut()
+                    .unwrap()
+                    .retain(|member, _| said.contains_key(member));
+            }
+            assert_eq!(read, expected, "{} {}", event.name, old.version);
             lifted += 1;
         }
     }
@@ -268,8 +272,11 @@ fn the_event_types_are_the_published_ones() {
         "product.price-changed",
         "product.updated",
         "sku.claimed",
+        "user.address-added",
         "user.deactivated",
+        "user.erased",
         "user.password-changed",
+        "user.preferences-changed",
         "user.registered",
         "user.role-assigned",
         "user.updated",

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use cqrs_es::DomainEvent;
 use domain::{
-    Currency, OrderId, Price, ProductId, Quantity, Reason, Role, Sealed, Sku, StoreId, UserId,
-    email_claim, product, sku_claim, stock, user,
+    Channels, Currency, NotificationPreferences, OrderId, Price, ProductId, Quantity, Reason, Role,
+    Sealed, Sku, StoreId, UserId, email_claim, product, sku_claim, stock, user,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -54,6 +54,24 @@ fn role() -> impl Strategy<Value = Role> {
         Just(Role::Staff),
         Just(Role::Admin)
     ]
+}
+
+fn preferences() -> impl Strategy<Value = NotificationPreferences> {
+    let channels = || {
+        any::<(bool, bool, bool)>().prop_map(|(email, webhook, log)| Channels {
+            email,
+            webhook,
+            log,
+        })
+    };
+    (channels(), channels(), channels(), channels()).prop_map(
+        |(order, payment, delivery, account)| NotificationPreferences {
+            order,
+            payment,
+            delivery,
+            account,
+        },
+    )
 }
 
 fn price() -> impl Strategy<Value = Price> {
@@ -131,10 +149,16 @@ fn user_event() -> impl Strategy<Value = user::Event> {
                 role,
             }
         }),
-        (seal(), option::of(seal())).prop_map(|(name, phone)| user::Event::Updated { name, phone }),
+        (seal(), option::of(seal()), option::of(seal()))
+            .prop_map(|(name, phone, email)| user::Event::Updated { name, phone, email }),
+        seal().prop_map(|address| user::Event::AddressAdded { address }),
+        preferences().prop_map(|notification_preferences| user::Event::PreferencesChanged {
+            notification_preferences
+        }),
         role().prop_map(|role| user::Event::RoleAssigned { role }),
         Just(user::Event::PasswordChanged),
         Just(user::Event::Deactivated),
+        Just(user::Event::Erased),
     ]
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cqrs_es::DomainEvent;
 use domain::{
-    Currency, OrderId, Price, ProductId, Quantity, Role, Sealed, UserId, email_claim, product,
-    sku_claim, stock, user,
+    Channels, Currency, NotificationPreferences, OrderId, Price, ProductId, Quantity, Role, Sealed,
+    UserId, email_claim, product, sku_claim, stock, user,
 };
 use serde_json::Value;
 
@@ -68,10 +68,23 @@ fn user_events() -> Vec<user::Event> {
         user::Event::Updated {
             name: seal(96),
             phone: Some(seal(128)),
+            email: Some(seal(160)),
+        },
+        user::Event::AddressAdded { address: seal(192) },
+        user::Event::PreferencesChanged {
+            notification_preferences: NotificationPreferences {
+                delivery: Channels {
+                    email: true,
+                    webhook: true,
+                    log: false,
+                },
+                ..NotificationPreferences::default()
+            },
         },
         user::Event::RoleAssigned { role: Role::Staff },
         user::Event::PasswordChanged,
         user::Event::Deactivated,
+        user::Event::Erased,
     ]
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Timers {
 pub(super) struct DataKeys {
     pub(super) draft: Vec<usize>,
     subject: Vec<String>,
-    wrapped: Vec<Vec<u8>>,
+    wrapped: Vec<Option<Vec<u8>>>,
 }
 
 impl Events {
@@ -116,10 +116,18 @@ impl Timers {
 }
 
 impl DataKeys {
-    pub(super) fn push(&mut self, draft: usize, key: &DataKey) {
+    pub(super) fn store(&mut self, draft: usize, key: &DataKey) {
+        self.push(draft, key.subject.clone(), Some(key.wrapped.clone()));
+    }
+
+    pub(super) fn destroy(&mut self, draft: usize, subject: &str) {
+        self.push(draft, subject.to_owned(), None);
+    }
+
+    fn push(&mut self, draft: usize, subject: String, wrapped: Option<Vec<u8>>) {
         self.draft.push(draft);
-        self.subject.push(key.subject.clone());
-        self.wrapped.push(key.wrapped.clone());
+        self.subject.push(subject);
+        self.wrapped.push(wrapped);
     }
 }
 

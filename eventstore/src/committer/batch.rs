@@ -205,7 +205,10 @@ impl Batch {
             self.events.carry(first_event, events, command);
         }
         for key in &request.context.data_keys {
-            self.data_keys.push(draft, key);
+            self.data_keys.store(draft, key);
+        }
+        for subject in &request.context.erased_subjects {
+            self.data_keys.destroy(draft, subject);
         }
         self.push(request, slots, None, first_event, events);
     }

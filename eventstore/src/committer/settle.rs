@@ -114,7 +114,8 @@ impl Lane {
                 self.cache.forget(&slot.key);
             } else {
                 self.keep_snapshot(slot.before, &slot.now, slot);
-                self.cache.put(slot.key.clone(), slot.now.clone());
+                self.cache
+                    .put(slot.key.clone(), slot.now.clone(), slot.to_snapshot);
             }
         }
         count_events(&batch, settled);

@@ -154,6 +154,9 @@ impl KafkaFeed {
             return true;
         };
         let drained = link.drain(&mut self.order, head, &mut self.refused);
+        if self.order.came_late() {
+            self.gap.came_late();
+        }
         match drained.and_then(|drained| {
             link.balance(position)?;
             Ok(drained)
@@ -248,6 +251,9 @@ impl KafkaFeed {
             None if page.len() == limit => last + 1,
             None => 0,
         };
+        if self.gap.begins(after) {
+            self.order.miss_next();
+        }
         self.order.skip_to(last);
         self.gap.filled(Instant::now(), after, page.len(), until);
         tracing::debug!(group = self.group, after, last, "read from the log");

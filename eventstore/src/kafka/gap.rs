@@ -93,11 +93,15 @@ impl Gap {
         self.due.unwrap_or(self.look_at)
     }
 
+    /// Whether what is read after `position` is a gap of its own. A long one that is filled page by page is one.
+    pub(super) fn begins(&self, position: i64) -> bool {
+        self.until <= position
+    }
+
     /// So many events after `position` were read from the log; it goes on up to `until` without waiting again.
     /// Nothing read is tried again after the usual patience.
     pub(super) fn filled(&mut self, now: Instant, position: i64, events: usize, until: i64) {
-        // A long gap that is filled page by page is one.
-        if self.until <= position {
+        if self.begins(position) {
             self.streak = match self.filled_at {
                 Some(at) if now - at < STREAK_MAX => HALVINGS_MAX.min(self.streak + 1),
                 _ => 0,
@@ -110,6 +114,13 @@ impl Gap {
         self.until = until;
         self.due = (events == 0).then_some(now + OVERDUE);
         self.events += u64::try_from(events).unwrap_or(u64::MAX);
+    }
+
+    /// What was read from the log came after all: Kafka is slow, but brings it. The next one gets its full time, else a
+    /// feed of a busy log would go on reading what is on its way.
+    pub(super) fn came_late(&mut self) {
+        self.streak = 0;
+        self.filled_at = None;
     }
 
     /// Whether there have been gaps for so long that the connection is to be made anew.
@@ -161,6 +172,19 @@ mod tests {
         }
         assert!(gap.next() - now < OVERDUE / 32);
         now += STREAK_MAX;
+        gap.moved(now);
+        gap.owed(now, true);
+        assert_eq!(gap.next() - now, OVERDUE);
+    }
+
+    #[test]
+    fn what_comes_late_gets_its_full_time_again() {
+        let now = Instant::now();
+        let mut gap = Gap::none(now);
+        for _ in 0..20 {
+            gap.filled(now, 0, 5, 0);
+        }
+        gap.came_late();
         gap.moved(now);
         gap.owed(now, true);
         assert_eq!(gap.next() - now, OVERDUE);

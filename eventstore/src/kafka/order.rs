@@ -37,6 +37,10 @@ pub(super) struct Order {
     /// Everything up to here was handed out.
     position: i64,
     ahead: BTreeMap<i64, RecordedEvent>,
+    /// The position that did not come when it was its turn, and was reached another way; none once it came after all.
+    missed: Option<i64>,
+    /// Whether such a position came since this was asked for last.
+    came_late: bool,
     bytes: usize,
     events_most: usize,
     bytes_most: usize,
@@ -47,6 +51,8 @@ impl Order {
         Self {
             position,
             ahead: BTreeMap::new(),
+            missed: None,
+            came_late: false,
             bytes: 0,
             events_most: 0,
             bytes_most: 0,
@@ -60,6 +66,8 @@ impl Order {
     /// Keeps an event for its turn; what was handed out or is here already is dropped.
     pub(super) fn offer(&mut self, event: RecordedEvent) {
         if event.position <= self.position {
+            let missed = self.missed.take_if(|missed| *missed == event.position);
+            self.came_late |= missed.is_some();
             return;
         }
         self.bytes += size(&event);
@@ -68,6 +76,11 @@ impl Order {
         }
         self.events_most = self.events_most.max(self.ahead.len());
         self.bytes_most = self.bytes_most.max(self.bytes);
+    }
+
+    /// Whether what was missed when it was its turn has come since this was asked last: it was late, not lost.
+    pub(super) fn came_late(&mut self) -> bool {
+        mem::take(&mut self.came_late)
     }
 
     /// The ids of the next events in order without a hole, up to `limit`.
@@ -96,6 +109,11 @@ impl Order {
             events.push(event);
         }
         events
+    }
+
+    /// Notes that the next position did not come and is to be reached another way.
+    pub(super) fn miss_next(&mut self) {
+        self.missed = Some(self.position + 1);
     }
 
     /// Goes on after a position that was reached another way.
@@ -198,6 +216,21 @@ mod tests {
         order.skip_to(4);
         assert_eq!(positions(&order.take(10)), [5]);
         assert_eq!(order.bytes, 0);
+    }
+
+    #[test]
+    fn what_was_missed_is_told_once_it_comes() {
+        let mut order = Order::after(0);
+        order.offer(event(3));
+        order.miss_next();
+        order.skip_to(2);
+        order.offer(event(2));
+        assert!(!order.came_late(), "it was not its turn");
+        order.offer(event(1));
+        assert!(order.came_late());
+        order.offer(event(1));
+        assert!(!order.came_late(), "it came before");
+        assert_eq!(positions(&order.take(10)), [3]);
     }
 
     #[test]

@@ -549,6 +549,50 @@ async fn a_data_key_counts_with_the_commit_that_carries_it() {
     );
 }
 
+/// In every process, also in one that has used the key before.
+#[tokio::test]
+async fn a_data_key_ends_with_the_commit_that_erases_its_subject() {
+    let database = testing::database().await;
+    let (store, elsewhere) = (open(&database.pool).await, open(&database.pool).await);
+    for subject in ["anna", "bert"] {
+        let key = store.sealer().new_key(subject);
+        let with_key = CommandContext {
+            data_keys: vec![key],
+            ..context()
+        };
+        deposit_in(&store, subject, 1, with_key).await.unwrap();
+        assert!(elsewhere.sealer().key(subject).await.unwrap().is_some());
+    }
+    let erasing = || CommandContext {
+        erased_subjects: vec!["anna".to_owned()],
+        ..context()
+    };
+    let has_key = async |store: &EventStore| store.sealer().key("anna").await.unwrap().is_some();
+
+    // Not by a command that is refused, nor by one that has no effect.
+    assert!(withdraw_in(&store, "anna", 5, erasing()).await.is_err());
+    let no_op = store
+        .execute(Stream::<Account>::new("anna"), erasing(), |_: &Account| {
+            Ok::<_, Error>(Vec::new())
+        })
+        .await;
+    assert_eq!(no_op.unwrap().events, 0);
+    assert!(has_key(&elsewhere).await);
+
+    deposit_in(&store, "anna", 1, erasing()).await.unwrap();
+    assert!(!has_key(&store).await && !has_key(&elsewhere).await);
+    assert!(elsewhere.sealer().key("bert").await.unwrap().is_some());
+    // Of whom there is none, there is none afterwards.
+    deposit_in(&store, "anna", 1, erasing()).await.unwrap();
+    // A key that came back by other ways goes by itself.
+    sqlx::query("insert into data_keys (subject, wrapped) values ('anna', '\\x00')")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    elsewhere.sealer().destroy("anna").await.unwrap();
+    assert!(!has_key(&store).await);
+}
+
 #[tokio::test]
 async fn another_keys_file_or_an_older_schema_refuses_to_open() {
     let database = testing::database().await;

@@ -110,6 +110,13 @@ async fn only_the_first_of_a_stream_is_decided_about() {
     assert!(matches!(refused, Err(DecideError::Discarded)));
     let next = listed(pool, None).await.remove(0);
     assert_eq!((next.position, next.state.as_str()), (5, "retry"));
+    let discarded = dead_letters::discarded(pool, Some("search"), None, 10).await;
+    let [discarded] = &discarded.unwrap()[..] else {
+        panic!("it is not listed as discarded");
+    };
+    assert_eq!(discarded.id, first.id);
+    assert_eq!(discarded.decided_by.as_deref(), Some("anna"));
+    assert_eq!(discarded.reason.as_deref(), Some("why"));
 }
 
 #[tokio::test]

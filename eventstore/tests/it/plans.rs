@@ -154,6 +154,7 @@ async fn append(store: &EventStore, number: usize) -> Outcome {
     if number.is_multiple_of(SOMETIMES) {
         let key = store.sealer().new_key(&format!("subject-{number}"));
         context.data_keys = vec![key];
+        context.erased_subjects = vec![format!("subject-{}", number.saturating_sub(SOMETIMES))];
     }
     // Many outcomes without events, too: a table of a few pages is read as a whole for good reason.
     if number.is_multiple_of(4) {

@@ -173,11 +173,13 @@ async fn append(store: &EventStore, accounts: &str) {
 
 async fn batches_are_bounded_and_move_the_checkpoint(kafka: bool) {
     let mut consumer = Consumer::new(kafka, List::default()).await;
-    deposits(&consumer.store, "a", 1_500).await;
+    deposits(&consumer.store, "a", 6_000).await;
     consumer.catch_up().await;
-    assert_eq!(consumer.list.positions(), (1..=1_500).collect::<Vec<i64>>());
+    assert_eq!(consumer.list.positions(), (1..=6_000).collect::<Vec<i64>>());
     let inner = consumer.list.0.lock().unwrap();
-    assert_eq!(inner.batch, 1_000);
+    assert!(inner.batch <= 4_000, "{}", inner.batch);
+    // How much of it Kafka brings at once is Kafka's affair.
+    assert!(kafka || inner.batch == 4_000, "{}", inner.batch);
     assert!(inner.checkpoint.event_id.is_some());
 }
 

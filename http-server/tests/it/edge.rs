@@ -106,6 +106,64 @@ async fn unknown_paths_and_methods_are_problems() {
 }
 
 #[tokio::test]
+async fn a_request_of_http_1_1_names_its_host_once() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Running::start(router(), EdgeConfig::default()).await;
+    for (head, status) in [
+        ("GET /things/7 HTTP/1.1\r\n", 400),
+        ("GET /things/7 HTTP/1.1\r\nHost: a\r\nHost: b\r\n", 400),
+        ("GET /things/7 HTTP/1.1\r\nHost: a\r\n", 200),
+        ("GET /things/7 HTTP/1.0\r\n", 200),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(server.address)
+            .await
+            .unwrap();
+        let request = format!("{head}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within(stream.read_to_string(&mut answer)).await.unwrap();
+        let line = answer.lines().next().unwrap_or_default();
+        assert!(line.contains(&status.to_string()), "{head}: {answer}");
+    }
+}
+
+/// A thing.
+#[utoipa::path(
+    get, path = "/documented",
+    params(("limit" = Option<u32>, Query, description = "at most")),
+    responses((status = 200, description = "it"))
+)]
+async fn documented() -> &'static str {
+    "it"
+}
+
+#[tokio::test]
+async fn a_parameter_that_the_document_does_not_name_is_refused() {
+    use utoipa_axum::{router::OpenApiRouter, routes};
+    let (documented, document) =
+        http_server::openapi::split(OpenApiRouter::<()>::new().routes(routes!(documented)));
+    let config = EdgeConfig {
+        queries: http_server::openapi::KnownQueries::of(&document),
+        ..EdgeConfig::default()
+    };
+    let server = Running::start(router().merge(documented), config).await;
+    for fine in [
+        "/documented",
+        "/documented?",
+        "/documented?limit=1",
+        "/things/7?any=1",
+    ] {
+        assert_eq!(server.get(fine).await.status(), 200, "{fine}");
+    }
+    let wrong = problem(server.get("/documented?lmit=1").await, 400, "bad-request").await;
+    let detail = wrong["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("\"lmit\"") && detail.contains("limit"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
 async fn bodies_of_the_wrong_kind_are_problems() {
     let server = Running::start(router(), EdgeConfig::default()).await;
     assert_eq!(

@@ -126,9 +126,15 @@ async fn the_document_and_its_page_are_served_from_the_binary() {
     let server = Running::start(router, EdgeConfig::default()).await;
     let (_, document) = json(&server, "/openapi.json").await;
     let operation = &document["paths"]["/api/v1/things"]["get"];
+    let statuses: Vec<&String> = operation["responses"].as_object().unwrap().keys().collect();
     assert_eq!(
-        operation["responses"]["default"]["$ref"],
-        "#/components/responses/Problem"
+        statuses,
+        ["200", "400", "401", "403", "429", "500", "503"],
+        "what a secured operation without a body can answer"
+    );
+    assert_eq!(
+        operation["responses"]["403"]["$ref"],
+        "#/components/responses/Forbidden"
     );
     assert_eq!(
         document["components"]["securitySchemes"]["bearer"]["scheme"],

@@ -75,24 +75,89 @@ async fn a_taken_port_is_named() {
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
 }
 
-#[tokio::test]
-async fn connections_beyond_the_bound_wait_for_a_free_place() {
-    let limits = ServerLimits {
-        connections: 1,
+fn crowded(connections: usize) -> ServerLimits {
+    ServerLimits {
+        connections,
         ..ServerLimits::default()
-    };
-    let router = Router::new().route("/", get(async || "here"));
-    let server = Running::start_with(router, EdgeConfig::default(), limits).await;
-    let first = connect(&server).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_being_answered_keeps_the_place_and_others_wait() {
+    let gate = Gate::default();
+    let router = Router::new()
+        .route("/", get(async || "here"))
+        .route(
+            "/gate",
+            get(async |State(gate): State<Gate>| gate.pass().await),
+        )
+        .with_state(gate.clone());
+    let server = Running::start_with(router, EdgeConfig::default(), crowded(1)).await;
+    let mut first = connect(&server).await;
+    let request = b"GET /gate HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    first.write_all(request).await.unwrap();
+    within(gate.began.notified()).await;
+
     let mut second = connect(&server).await;
     let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     second.write_all(request).await.unwrap();
     let mut byte = [0];
-    let early = tokio::time::timeout(Duration::from_millis(100), second.peek(&mut byte)).await;
+    // Longer than a connection at rest would have kept its place.
+    let early = tokio::time::timeout(Duration::from_millis(1_200), second.peek(&mut byte)).await;
     assert!(early.is_err(), "answered although the only place is taken");
-    drop(first);
+    gate.go.notify_one();
+    assert!(read_to_end(first).await.ends_with("done"));
     assert!(read_to_end(second).await.starts_with("HTTP/1.1 200"));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_no_request_gives_way_when_all_places_are_taken() {
+    let router = Router::new().route("/", get(async || "here"));
+    let server = Running::start_with(router, EdgeConfig::default(), crowded(3)).await;
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let silent = connect(&server).await;
+    let mut half = connect(&server).await;
+    half.write_all(&request[..20]).await.unwrap();
+    let mut answered = connect(&server).await;
+    answered.write_all(request).await.unwrap();
+    let mut answer = [0; 64];
+    let length = within(answered.read(&mut answer)).await.unwrap();
+    assert!(length > 0);
+
+    // Each comes to stay.
+    let mut clients = Vec::new();
+    for mut gives_way in [silent, half, answered] {
+        let client = reqwest::Client::new();
+        let answer = within(client.get(server.url("/")).send()).await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "here");
+        clients.push(client);
+        // Whatever was left of an answer, then the end; or a reset.
+        let _ = within(gives_way.read_to_end(&mut Vec::new())).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_events_is_not_at_rest() {
+    use axum::body::{Body, Bytes};
+    let router = Router::new().route("/", get(async || "here")).route(
+        "/stream",
+        get(async || {
+            let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from("first"))]);
+            let and_nothing_more = futures::stream::pending();
+            Body::from_stream(futures::StreamExt::chain(first, and_nothing_more))
+        }),
+    );
+    let server = Running::start_with(router, EdgeConfig::default(), crowded(2)).await;
+    let mut stream = reqwest::get(server.url("/stream")).await.unwrap();
+    assert_eq!(stream.chunk().await.unwrap().unwrap(), "first");
+    // Each takes the other place from the one before.
+    for _ in 0..3 {
+        assert_eq!(server.get("/").await.status(), 200);
+    }
+    let more = tokio::time::timeout(Duration::from_millis(50), stream.chunk()).await;
+    assert!(more.is_err(), "it was cut off");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What can be measured.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::Output;
@@ -24,6 +26,11 @@ pub enum BenchSubject {
     Relay(RelayBench),
     /// Replay into a trivial view beside a binary scan, and into the search index beside Tantivy alone
     Replay(ReplayBench),
+    /// How well products are found by their names: as they are, being typed, misspelt
+    ///
+    /// Prints the mean reciprocal rank of the first ten hits for names drawn from a catalogue: of the search, of the search
+    /// without each of its parts, and of PostgreSQL's full text search and pg_trgm on the same queries.
+    Quality(QualityBench),
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +64,19 @@ pub struct ReplayBench {
     /// Events of products, each a document, that are replayed into the search index
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(100..))]
     pub products: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct QualityBench {
+    /// A catalogue as `import` takes it; the demo catalogue unless given
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<PathBuf>,
+    /// Distinct names that are drawn; all of them where there are fewer
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample: u32,
+    /// What they are drawn by
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

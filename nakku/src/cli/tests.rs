@@ -22,6 +22,8 @@ fn verbs_of_the_contract_are_taken() {
         "migrate",
         "topics",
         "create-admin admin@example.org",
+        "import catalogue.ndjson.gz",
+        "import - --output json",
         "replay search --compare-only",
         "replay --all --require-equal",
         "replay search --rollback",

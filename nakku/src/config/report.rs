@@ -1,21 +1,26 @@
 //! The effective configuration as `nakku config` prints it.
 
-use std::fmt;
 use std::path::Path;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use serde::{Serialize, Serializer};
 
 use super::masking::mask;
 use super::settings::SETTINGS;
 use super::{Origin, Texts};
+use crate::output::{Listed, or_dash};
 
 /// A setting that is in force, or off.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EffectiveSetting {
     pub name: &'static str,
     /// Secrets masked; none where the setting is off.
     pub value: Option<String>,
+    #[serde(serialize_with = "as_text")]
     pub origin: Origin,
+}
+
+fn as_text<S: Serializer>(origin: &Origin, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(origin)
 }
 
 /// All settings, in the order of `config.default.yaml`.
@@ -45,20 +50,15 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(["setting", "value", "origin"]);
-        for setting in &self.settings {
-            table.add_row([
-                setting.name,
-                setting.value.as_deref().unwrap_or("-"),
-                &setting.origin.to_string(),
-            ]);
-        }
-        write!(f, "{}", table.trim_fmt())
+impl Listed for EffectiveSetting {
+    const COLUMNS: &'static [(&'static str, bool)] =
+        &[("setting", false), ("value", false), ("origin", false)];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.to_owned(),
+            or_dash(self.value.as_deref()),
+            self.origin.to_string(),
+        ]
     }
 }

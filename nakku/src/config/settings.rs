@@ -210,6 +210,22 @@ pub const SETTINGS: &[Setting] = &[
         "1 or more",
     ),
     setting(
+        "requests_max",
+        "NAKKU_REQUESTS_MAX",
+        "requests-max",
+        "N",
+        "Requests running at a time; one more is refused at once",
+        "1 to 100000",
+    ),
+    setting(
+        "connections_max",
+        "NAKKU_CONNECTIONS_MAX",
+        "connections-max",
+        "N",
+        "Connections at a time; when all are taken, the one that is longest without a request gives way",
+        "1 to 1000000",
+    ),
+    setting(
         "seed",
         "NAKKU_SEED",
         "no-seed",

@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use http_server::health::{Check, Readiness, operations};
-use http_server::{EdgeConfig, Limits, Server, edge, openapi};
+use http_server::{EdgeConfig, Limits, Server, ServerLimits, edge, openapi};
 use tokio_util::sync::CancellationToken;
 
 use super::part::{Part, Resources};
 use super::phase::Phase;
 use super::workers::Workers;
 use super::{checks, connections, documented};
-use crate::output;
+use crate::{open_files, output};
 
 /// Between two looks at dependencies that are not there yet.
 const READY_INTERVAL: Duration = Duration::from_millis(50);
@@ -54,6 +54,10 @@ impl Serving {
         let dependencies = dependencies(&resources, part.needs_kafka, part.checks);
         let router = router(role, &resources, &phase, part.routes, &dependencies);
         let url = url(server.local_addr());
+        let server = server.with_limits(ServerLimits {
+            connections: open_files::connections(resources.config.connections_max),
+            ..ServerLimits::default()
+        });
 
         let mut workers = Workers::start(part.workers, resources.stop.clone());
         let stop_serving = CancellationToken::new();
@@ -118,6 +122,7 @@ fn router(
         .chain(dependencies.iter().cloned())
         .collect();
     let (routes, mut document) = openapi::split(routes);
+    let queries = openapi::KnownQueries::of(&document);
     let mut router = routes.merge(operations(role, checks));
     if !document.paths.paths.is_empty() {
         documented::describe(&mut document);
@@ -127,10 +132,20 @@ fn router(
     let limits = Limits {
         rate_per_second: config.rate_per_second,
         rate_burst: config.rate_burst,
+        running: config.requests_max,
         ..Limits::default()
     };
     let verifier = Some(resources.verifier());
-    edge(router, EdgeConfig { verifier, limits })
+    let streamed = ::command_api::STREAMED_ROUTES;
+    edge(
+        router,
+        EdgeConfig {
+            verifier,
+            limits,
+            streamed,
+            queries,
+        },
+    )
 }
 
 /// Waits until every dependency is there. A start that hangs says on what.

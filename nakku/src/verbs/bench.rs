@@ -12,6 +12,7 @@ mod machine;
 mod peer;
 mod pgbench;
 mod producer;
+mod quality;
 mod relay;
 mod search;
 mod view;
@@ -78,6 +79,9 @@ async fn measure(bed: &Bed<'_>, arguments: Bench) -> anyhow::Result<()> {
             view::measure(bed, options).await?,
             search::measure(bed, options).await?,
         ],
+        BenchSubject::Quality(options) => {
+            return quality::measure(bed, options, arguments.output).await;
+        }
     };
     output::list(arguments.output, &figures)?;
     Ok(())

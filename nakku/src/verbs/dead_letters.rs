@@ -1,5 +1,6 @@
 //! `nakku dead-letters`.
 
+use admin_api::events::{self, Event};
 use anyhow::{Context, bail};
 use eventstore::dead_letters::{self, DeadLetter, Waiting};
 use serde::Serialize;
@@ -57,11 +58,43 @@ impl Listed for Waiting {
     }
 }
 
-/// A dead letter with what waits behind it.
+/// What was decided about a dead letter, for people.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Discarded(DeadLetter);
+
+impl Listed for Discarded {
+    const COLUMNS: &'static [(&'static str, bool)] = &[
+        ("id", false),
+        ("consumer", false),
+        ("stream", false),
+        ("position", true),
+        ("type", false),
+        ("discarded by", false),
+        ("reason", false),
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let Discarded(letter) = self;
+        vec![
+            letter.id.to_string(),
+            letter.consumer.clone(),
+            format!("{}/{}", letter.stream_type, letter.stream_id),
+            letter.position.to_string(),
+            letter.event_type.clone(),
+            or_dash(letter.decided_by.as_deref()),
+            or_dash(letter.reason.as_deref()),
+        ]
+    }
+}
+
+/// A dead letter with its event and what waits behind it.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
     letter: DeadLetter,
+    /// None where the log has none at its position any more.
+    event: Option<Event>,
     waiting: Vec<Waiting>,
 }
 
@@ -69,8 +102,12 @@ pub(super) async fn run(config: &Config, arguments: cli::DeadLetters) -> anyhow:
     let format = arguments.output;
     with_database(config, async |database, shutdown| {
         let pool = database.pool();
-        match arguments.action.unwrap_or(DeadLettersAction::List) {
-            DeadLettersAction::List => list(pool, format).await,
+        match arguments
+            .action
+            .unwrap_or(DeadLettersAction::List { discarded: false })
+        {
+            DeadLettersAction::List { discarded: false } => list(pool, format).await,
+            DeadLettersAction::List { discarded: true } => list_discarded(pool, format).await,
             DeadLettersAction::Show { id } => show(pool, id, format).await,
             DeadLettersAction::Retry { id } => {
                 let letter = letter(pool, id).await?;
@@ -88,27 +125,51 @@ pub(super) async fn run(config: &Config, arguments: cli::DeadLetters) -> anyhow:
 }
 
 async fn list(pool: &PgPool, format: Output) -> anyhow::Result<Ended> {
-    let mut letters = Vec::new();
-    loop {
-        let after = letters.last().map(|letter: &DeadLetter| letter.id);
-        let page = dead_letters::list(pool, None, after, PAGE).await?;
-        if page.is_empty() {
-            break;
-        }
-        letters.extend(page);
-    }
+    let letters = all(async |after| dead_letters::list(pool, None, after, PAGE).await).await?;
     output::list(format, &letters)?;
     Ok(Ended::Well)
+}
+
+async fn list_discarded(pool: &PgPool, format: Output) -> anyhow::Result<Ended> {
+    let letters = all(async |after| dead_letters::discarded(pool, None, after, PAGE).await).await?;
+    let letters: Vec<Discarded> = letters.into_iter().map(Discarded).collect();
+    output::list(format, &letters)?;
+    Ok(Ended::Well)
+}
+
+/// All pages, each after the last one of the page before.
+async fn all(
+    page: impl AsyncFn(Option<Uuid>) -> sqlx::Result<Vec<DeadLetter>>,
+) -> sqlx::Result<Vec<DeadLetter>> {
+    let mut letters: Vec<DeadLetter> = Vec::new();
+    loop {
+        let next = page(letters.last().map(|letter| letter.id)).await?;
+        if next.is_empty() {
+            return Ok(letters);
+        }
+        letters.extend(next);
+    }
 }
 
 async fn show(pool: &PgPool, id: Uuid, format: Output) -> anyhow::Result<Ended> {
     let Some((letter, waiting)) = dead_letters::show(pool, id).await? else {
         bail!("there is no dead letter {id}");
     };
+    let event = events::at(pool, letter.position).await?;
     match format {
-        Output::Json => output::json(&Shown { letter, waiting })?,
+        Output::Json => output::json(&Shown {
+            letter,
+            event,
+            waiting,
+        })?,
         Output::Table => {
-            output::list(format, &[letter])?;
+            output::list(format, std::slice::from_ref(&letter))?;
+            if let Some(event) = event {
+                output::line(&format!("\nevent: {}", event.payload.get()))?;
+            }
+            if let (Some(reason), Some(by)) = (&letter.reason, &letter.decided_by) {
+                output::line(&format!("\ndiscarded by {by}: {reason}"))?;
+            }
             if !waiting.is_empty() {
                 output::line("\nwaiting behind it:")?;
                 output::list(format, &waiting)?;

@@ -75,7 +75,7 @@ pub(super) async fn run(config: &Config, arguments: cli::Replay) -> anyhow::Resu
 
 /// Whose rows a model's name means. An index is there once a data directory: all that somebody writes, and this
 /// directory's own.
-async fn consumers(
+pub(super) async fn consumers(
     config: &Config,
     pool: &PgPool,
     model: ReadModel,
@@ -180,17 +180,7 @@ fn print(replays: &[Replay], format: Output) -> anyhow::Result<()> {
     }
     for replay in replays {
         for difference in replay.differences.iter().flat_map(|found| &found.first) {
-            let side = |row: &Option<serde_json::Value>| {
-                row.as_ref()
-                    .map_or_else(|| "nothing".to_owned(), ToString::to_string)
-            };
-            output::line(&format!(
-                "{} {}: live {}, rebuilt {}",
-                replay.projection,
-                difference.key,
-                side(&difference.live),
-                side(&difference.rebuilt)
-            ))?;
+            output::line(&format!("{} {difference}", replay.projection))?;
         }
     }
     Ok(())

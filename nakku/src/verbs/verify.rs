@@ -33,14 +33,22 @@ fn print(report: &Report, format: Output) -> anyhow::Result<()> {
     for line in &report.checked {
         output::line(&format!("checked  {line}"))?;
     }
+    for line in &report.left_out {
+        output::line(&format!("left out {line}"))?;
+    }
     for line in &report.skipped {
         output::line(&format!("skipped  {line}"))?;
     }
-    for line in &report.findings {
-        output::line(&format!("WRONG    {line}"))?;
+    for finding in &report.findings {
+        output::line(&format!("WRONG    {}", finding.problem))?;
+        for place in &finding.places {
+            output::line(&format!("           {place}"))?;
+        }
+        output::line(&format!("         to mend it: {}", finding.mend))?;
     }
     let verdict = match report.findings.len() {
         0 => "all is well".to_owned(),
+        1 => "1 finding".to_owned(),
         count => format!("{count} findings"),
     };
     output::line(&verdict)?;

@@ -39,6 +39,11 @@ impl Api {
         &self.url
     }
 
+    /// Whom it speaks for.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// The same caller at another server.
     pub fn at(&self, url: &str) -> Api {
         Api {
@@ -75,7 +80,16 @@ impl Api {
         self.send(Method::GET, path, &[], None).await
     }
 
-    async fn send(
+    /// POST under `/api/v1` of what is called JSON, and may be none.
+    pub async fn post_text(&self, path: &str, body: &str) -> Answer {
+        let url = format!("{}/api/v1{path}", self.url);
+        let request = self.client.post(url).body(body.to_owned());
+        let request = request.header("content-type", "application/json");
+        answer(request.send().await.unwrap()).await
+    }
+
+    /// Anything, of a path from the root.
+    pub async fn send(
         &self,
         method: Method,
         path: &str,
@@ -96,14 +110,18 @@ impl Api {
             .send()
             .await
             .unwrap_or_else(|error| panic!("{path}: {error}"));
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        answer(response).await
+    }
+}
+
+async fn answer(response: reqwest::Response) -> Answer {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answer {
+        status,
+        headers,
+        body,
     }
 }
 

@@ -92,3 +92,44 @@ async fn the_relay_is_measured_beside_a_bare_producer() {
     let figures = figures(line, &settings).await;
     assert_eq!(measured(&figures), ["relay / bare producer"]);
 }
+
+#[tokio::test]
+async fn the_quality_of_the_search_is_measured_beside_postgres() {
+    let directory = DataDirectory::new();
+    let line = "bench quality --sample 40 --seed 3 --output json";
+    let printed = settings(&directory).succeed(line).await;
+    let lines: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let sampled = &lines[1];
+    assert_eq!(
+        (&sampled["products"], &sampled["names"], &sampled["seed"]),
+        (&708.into(), &40.into(), &3.into())
+    );
+    let rows = &lines[2..];
+    let searches: Vec<&str> = rows
+        .iter()
+        .map(|row| row["search"].as_str().unwrap())
+        .collect();
+    assert_eq!((searches[0], searches.len()), ("ours", 13), "{searches:?}");
+    for (kind, floor) in [("exact", 0.9), ("cut", 0.85), ("typo", 0.8)] {
+        assert!(rows[0][kind].as_f64() >= Some(floor), "{kind}: {}", rows[0]);
+    }
+    let without = |part: &str| {
+        let search = format!("ours without {part}");
+        rows.iter().find(|row| row["search"] == search).unwrap()
+    };
+    assert!(without("unfinished last word")["cut"].as_f64() < Some(0.5));
+    assert!(without("typing errors")["typo"].as_f64() < Some(0.5));
+
+    let refused = settings(&directory)
+        .run("bench quality --catalogue /nowhere/catalogue.ndjson")
+        .await;
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("cannot read /nowhere/catalogue.ndjson"),
+        "{said}"
+    );
+}

@@ -40,6 +40,20 @@ fn the_configuration_in_force_is_printed_with_its_origins() {
 }
 
 #[test]
+fn the_configuration_is_printed_for_programs_too() {
+    let output = nakku(&["config", "--output", "json"], &[("NAKKU_PORT", "8099")]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let port = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .find(|setting| setting["name"] == "port");
+    let expected =
+        serde_json::json!({"name": "port", "value": "8099", "origin": "environment NAKKU_PORT"});
+    assert_eq!(port, Some(expected));
+}
+
+#[test]
 fn bad_configuration_is_one_line_and_exit_2() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = directory.path().join("data");

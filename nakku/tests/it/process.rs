@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use testing::until;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 /// Two busy cores, an unoptimised binary, and a cluster to be made: far more than it takes.
@@ -54,15 +55,7 @@ impl Settings {
 
     /// Starts a role.
     pub fn start(&self, line: &str) -> Nakku {
-        let mut child = self.command(line).spawn().unwrap();
-        let stdout = Lines::of(child.stdout.take().unwrap());
-        let stderr = Lines::of(child.stderr.take().unwrap());
-        Nakku {
-            line: line.to_owned(),
-            child,
-            stdout,
-            stderr,
-        }
+        Nakku::of(line, &mut self.command(line))
     }
 
     /// Runs a verb to its end.
@@ -71,6 +64,16 @@ impl Settings {
             Ok(output) => output.unwrap(),
             Err(_) => panic!("`nakku {line}` did not end within {VERB_MAX:?}"),
         }
+    }
+
+    /// Starts a verb that reads this from standard input, which then stays open for as long as the answer is kept.
+    pub async fn start_reading(&self, line: &str, input: &[u8]) -> (Nakku, ChildStdin) {
+        let mut command = self.command(line);
+        let mut nakku = Nakku::of(line, command.stdin(Stdio::piped()));
+        let mut stdin = nakku.child.stdin.take().unwrap();
+        stdin.write_all(input).await.unwrap();
+        stdin.flush().await.unwrap();
+        (nakku, stdin)
     }
 
     /// Runs a verb that must succeed; its standard output.
@@ -91,9 +94,9 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The lines that a process has written so far.
+/// The lines that a process has written so far, and whether those are all.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+struct Lines(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Lines {
     fn of(stream: impl AsyncRead + Unpin + Send + 'static) -> Lines {
@@ -104,6 +107,7 @@ impl Lines {
             while let Ok(Some(line)) = reader.next_line().await {
                 kept.0.lock().unwrap().push(line);
             }
+            kept.1.store(true, Ordering::Release);
         });
         lines
     }
@@ -112,6 +116,10 @@ impl Lines {
         let lines = self.0.lock().unwrap();
         let line = lines.iter().find(|line| line.starts_with(prefix));
         line.map(|line| line[prefix.len()..].trim().to_owned())
+    }
+
+    fn is_ended(&self) -> bool {
+        self.1.load(Ordering::Acquire)
     }
 
     fn all(&self) -> String {
@@ -128,6 +136,23 @@ pub struct Nakku {
 }
 
 impl Nakku {
+    fn of(line: &str, command: &mut Command) -> Nakku {
+        let mut child = command.spawn().unwrap();
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Nakku {
+            line: line.to_owned(),
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    /// What it has written to standard error so far.
+    pub fn complaints(&self) -> String {
+        self.stderr.all()
+    }
+
     /// The address in its `ready` line.
     pub async fn ready(&mut self) -> String {
         self.said("ready ").await
@@ -157,10 +182,39 @@ impl Nakku {
         self.stdout.find(prefix).is_some()
     }
 
+    /// All that it has printed and logged so far.
+    pub fn output(&self) -> String {
+        [self.stdout.all(), self.stderr.all()].join("\n")
+    }
+
+    /// Everything that it has written to standard error; of a program that has ended.
+    pub async fn written(&self) -> String {
+        let stderr = self.stderr.clone();
+        until(
+            "its standard error is read to the end",
+            STOP_MAX,
+            async || stderr.is_ended(),
+        )
+        .await;
+        stderr.all()
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().expect("it runs").cast_signed())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
     /// Sends a signal and waits for the end.
     pub async fn end(&mut self, signal: Signal) -> ExitStatus {
-        let pid = self.child.id().expect("it runs");
-        kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+        self.signal(signal);
+        self.ended().await
+    }
+
+    /// Waits for the end.
+    pub async fn ended(&mut self) -> ExitStatus {
         match timeout(STOP_MAX, self.child.wait()).await {
             Ok(status) => status.unwrap(),
             Err(_) => panic!("`nakku {}` did not end within {STOP_MAX:?}", self.line),

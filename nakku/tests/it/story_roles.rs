@@ -239,7 +239,7 @@ async fn everything_is_published(installation: &Installation, product: &str) {
 }
 
 /// Key, headers and value of each record of a topic, a line each.
-async fn kcat(topic: &str) -> String {
+pub async fn kcat(topic: &str) -> String {
     let brokers = testing::kafka_brokers();
     let reading = Command::new("kcat")
         .args(["-b", &brokers, "-C", "-t", topic])

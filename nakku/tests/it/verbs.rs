@@ -105,6 +105,7 @@ async fn dead_letters_are_listed_retried_and_discarded() {
     assert_eq!(shown["stream_id"], BROKEN);
     assert_eq!(shown["type"], "product.created");
     assert!(shown["error"].is_string(), "{shown}");
+    assert_eq!(shown["event"]["payload"]["sku"], 7);
 
     let retried = settings
         .run(&format!("dead-letters retry {products}"))
@@ -122,6 +123,10 @@ async fn dead_letters_are_listed_retried_and_discarded() {
     assert!(list().await.is_empty());
     let again = settings.run(&discard(&search)).await;
     assert!(text(&again.stderr).contains("was discarded before"));
+    let discarded = settings.succeed("dead-letters list --discarded").await;
+    for told in [products.as_str(), &search, "command line", "broken"] {
+        assert!(discarded.contains(told), "{told} in {discarded}");
+    }
 
     let verified = settings.succeed("verify").await;
     assert!(verified.ends_with("all is well\n"), "{verified}");
@@ -144,7 +149,11 @@ async fn a_read_model_that_differs_is_found_and_mended() {
     let verified = settings.run("verify").await;
     assert_eq!(verified.status.code(), Some(1));
     let found = text(&verified.stdout);
-    assert!(found.contains("Stout") && found.contains("Ale"), "{found}");
+    assert!(found.contains(r#"name "Stout", rebuilt "Ale""#), "{found}");
+    assert!(
+        found.contains("to mend it: `nakku replay products`"),
+        "{found}"
+    );
 
     let compared = settings.succeed("replay products --compare-only").await;
     assert!(compared.contains("Stout"), "{compared}");

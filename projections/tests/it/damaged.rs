@@ -180,7 +180,7 @@ async fn is_whole_beside_a_lost_directory(shop: &Shop) {
     let report = verify(&shop.store, shop.data_directory(), "verify", &never)
         .await
         .unwrap();
-    assert_eq!(report.findings, Vec::<String>::new());
+    assert_eq!(report.findings, []);
     assert_eq!(
         (report.checked.len(), report.skipped.len()),
         (5, 1),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use domain::{product, stock, user};
+use domain::{Sealed, product, stock, user};
+use eventstore::{CommandContext, Stream};
 use projections::ReadModel;
 use read_models::products::{self, Money, Product, Status};
 use read_models::stock::Stock;
 use read_models::users::{self, Role};
-use tokio_util::sync::CancellationToken;
 
-use crate::shop::{REPLAY, STORE, Shop, open_store};
+use crate::shop::{REPLAY, STORE, Shop};
 
 #[tokio::test]
 async fn a_product_is_a_row_that_shows_its_last_event() {
@@ -117,34 +117,113 @@ async fn a_user_is_a_row_in_the_clear_until_the_key_is_gone() {
     assert_eq!(ada.name.as_deref(), Some("Ada"));
     assert_eq!((ada.phone, ada.role, ada.version), (None, Role::Staff, 4));
     assert_eq!(ada.status, users::Status::Deactivated);
-    assert!(ada.addresses.is_empty() && ada.notification_preferences.is_object());
+    assert!(ada.addresses.is_empty());
+    assert!(ada.notification_preferences.order.email, "the default");
 
     sqlx::query("delete from data_keys where subject = $1")
         .bind(&id)
         .execute(shop.pool())
         .await
         .unwrap();
-    // Another process: this one still has the key in memory, for a minute.
-    let store = open_store(shop.pool()).await;
-    let later = Shop { store, ..shop };
-    later.request("users", REPLAY).await;
-    let worker = later.worker(ReadModel::Users, "later");
-    assert!(
-        worker
-            .run_until_idle(&CancellationToken::new())
-            .await
-            .unwrap()
-    );
-    let rebuilt = later.reached(ReadModel::Users, head).await;
+    // At once, also in a process that has used it before.
+    shop.request("users", REPLAY).await;
+    shop.bring_up(ReadModel::Users).await;
+    let rebuilt = shop.reached(ReadModel::Users, head).await;
     assert_eq!(rebuilt, generation + 1);
-    let ada = users::by_id(later.pool(), rebuilt, &id)
+    let ada = users::by_id(shop.pool(), rebuilt, &id)
         .await
         .unwrap()
         .unwrap();
     assert_eq!((ada.email, ada.name, ada.role), (None, None, Role::Staff));
-    let bob = users::by_id(later.pool(), rebuilt, &kept)
+    let bob = users::by_id(shop.pool(), rebuilt, &kept)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(bob.email.as_deref(), Some("bob@example.org"));
+}
+
+fn home() -> domain::Address {
+    serde_json::from_str(r#"{"lines":["Dorset Street 1"],"city":"London","country":"GB"}"#).unwrap()
+}
+
+/// Everything that can be said of a user is said; the position of the last of it.
+async fn tell_all(shop: &Shop, id: &str) -> i64 {
+    let key = shop.store.sealer().key(id).await.unwrap().unwrap();
+    let seal = |text: &str| key.seal(text.as_bytes());
+    let state = shop.store.state_at::<domain::User>(id, None).await.unwrap();
+    let from = state.unwrap().0.account().unwrap().email.clone();
+    let change = user::ProfileChange {
+        phone: Some(Some(Sealed::new(id, seal("+4930123456")))),
+        email: Some(user::EmailChange {
+            from,
+            to: Sealed::new(id, seal("Ada@example.org")),
+        }),
+        ..user::ProfileChange::default()
+    };
+    shop.user(id, user::Command::UpdateProfile(change)).await;
+    let address = seal(&serde_json::to_string(&home()).unwrap());
+    let address = Sealed::new(id, address);
+    shop.user(id, user::Command::AddAddress(address)).await;
+    let none = domain::NotificationPreferences::NONE;
+    shop.user(id, user::Command::ChangePreferences(none)).await
+}
+
+async fn erase(shop: &Shop, id: &str) -> i64 {
+    let context = CommandContext {
+        erased_subjects: vec![id.to_owned()],
+        ..CommandContext::new("erase")
+    };
+    let decide = |user: &domain::User| user.decide(user::Command::Erase { email: None });
+    let stream = Stream::<domain::User>::new(id);
+    let executed = shop.store.execute(stream, context, decide).await;
+    executed.unwrap().position
+}
+
+#[tokio::test]
+async fn an_erased_user_is_blank_at_once_in_every_generation_and_after_a_replay() {
+    let shop = Shop::open().await;
+    let (id, _) = shop.register("ada@example.org", "Ada").await;
+    let head = tell_all(&shop, &id).await;
+    shop.bring_up(ReadModel::Users).await;
+    let first = shop.reached(ReadModel::Users, head).await;
+    shop.request("users", REPLAY).await;
+    shop.bring_up(ReadModel::Users).await;
+    let live = shop.reached(ReadModel::Users, head).await;
+    assert_eq!(live, first + 1);
+    let in_generation =
+        async |generation| users::by_id(shop.pool(), generation, &id).await.unwrap();
+    let ada = in_generation(live).await.unwrap();
+    assert_eq!(ada.email.as_deref(), Some("Ada@example.org"));
+    assert_eq!(ada.phone.as_deref(), Some("+4930123456"));
+    assert_eq!(ada.addresses[0].lines, ["Dorset Street 1"]);
+    assert!(!ada.notification_preferences.order.email);
+
+    // One that nobody follows, as after an upgrade: it has the row, and no worker.
+    let left = live + 7;
+    let mut connection = shop.pool().acquire().await.unwrap();
+    users::create_generation(&mut connection, left)
+        .await
+        .unwrap();
+    users::upsert(&mut *connection, left, std::slice::from_ref(&ada))
+        .await
+        .unwrap();
+
+    let head = erase(&shop, &id).await;
+    shop.bring_up(ReadModel::Users).await;
+    shop.reached(ReadModel::Users, head).await;
+    let blank = in_generation(live).await.unwrap();
+    assert_eq!(blank.status, users::Status::Erased);
+    assert_eq!((&blank.id, blank.role), (&id, Role::Customer));
+    for generation in [first, live, left] {
+        let row = in_generation(generation).await.unwrap();
+        assert_eq!((row.email, row.name, row.phone), (None, None, None));
+        assert!(row.addresses.is_empty(), "generation {generation}");
+    }
+    assert_eq!(in_generation(first).await, Some(blank.clone()), "followed");
+
+    shop.request("users", REPLAY).await;
+    shop.bring_up(ReadModel::Users).await;
+    let rebuilt = shop.reached(ReadModel::Users, head).await;
+    assert_eq!(rebuilt, live + 1);
+    assert_eq!(in_generation(rebuilt).await, Some(blank));
 }

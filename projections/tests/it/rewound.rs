@@ -82,7 +82,7 @@ async fn all_notice_and_are_mended(shop: &Shop, workers: Vec<Running>) {
     let report = verify(&shop.store, shop.data_directory(), "verify", &never)
         .await
         .unwrap();
-    assert_eq!(report.findings, Vec::<String>::new());
+    assert_eq!(report.findings, []);
 }
 
 #[tokio::test]

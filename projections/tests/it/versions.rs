@@ -157,6 +157,6 @@ async fn old_events_project_and_replay_like_their_present_form() {
         let report = verify(&shop.store, shop.data_directory(), "verify", &shutdown)
             .await
             .unwrap();
-        assert_eq!(report.findings, Vec::<String>::new());
+        assert_eq!(report.findings, []);
     }
 }

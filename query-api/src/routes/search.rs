@@ -25,7 +25,8 @@ pub(super) fn router() -> OpenApiRouter<QueryApi> {
 #[into_params(parameter_in = Query)]
 struct SearchQuery {
     /// Words, all of which must be found; the last one may be the beginning of a word, and words
-    /// that nothing has are taken for misspelt. Without any: every product.
+    /// that nothing has are taken for misspelt. No character has a meaning of its own. At most 32
+    /// words. Without any: every product.
     #[serde(default)]
     #[param(required = false, max_length = 200)]
     q: String,
@@ -46,7 +47,8 @@ struct SearchQuery {
     /// Hits of this page.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<usize>,
-    /// `next_cursor` of the page before; opaque.
+    /// `next_cursor` of the page before, with everything else unchanged but for `limit`; opaque. A
+    /// product that stays as it is from the first page to the last is on exactly one of them.
     cursor: Option<String>,
 }
 

@@ -1,8 +1,9 @@
-//! `users`: profiles.
+//! `users`: profiles. Of whoever is erased, staff is told that they were there; they themselves are told nothing.
 
 use axum::extract::State;
+use http_server::problem::ProblemDocument;
 use http_server::{Caller, MinPosition, Path, Problem, Role};
-use read_models::users::{self, User};
+use read_models::users::{self, Status, User};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,7 +21,11 @@ pub(super) fn router() -> OpenApiRouter<QueryApi> {
 #[utoipa::path(
     get, path = "/users/me", tag = "users", operation_id = "get_me",
     params(ReadYourWrites),
-    responses((status = 200, body = User), (status = 304, description = "`If-None-Match` names this version")),
+    responses(
+        (status = 200, body = User),
+        (status = 304, description = "`If-None-Match` names this version"),
+        (status = 404, description = "`not-found`: not in the read model yet, or erased", body = ProblemDocument, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 async fn me(
@@ -29,7 +34,7 @@ async fn me(
     wanted: MinPosition,
     known: IfNoneMatch,
 ) -> Result<Answer<User>, Problem> {
-    find(&api, &caller.user_id, &wanted, &known).await
+    find(&api, &caller, &caller.user_id, &wanted, &known).await
 }
 
 /// One user: the caller, or anyone for staff. Others do not exist for a customer.
@@ -49,11 +54,12 @@ async fn by_id(
     if id != caller.user_id && !caller.role.may(Role::Staff) {
         return Err(missing(&id));
     }
-    find(&api, &id, &wanted, &known).await
+    find(&api, &caller, &id, &wanted, &known).await
 }
 
 async fn find(
     api: &QueryApi,
+    caller: &Caller,
     id: &str,
     wanted: &MinPosition,
     known: &IfNoneMatch,
@@ -61,6 +67,10 @@ async fn find(
     let live = api.live(users::NAME, wanted).await?;
     let found = users::by_id(&api.pool, live.generation, id).await;
     let user = found.map_err(database)?.ok_or_else(|| missing(id))?;
+    if user.status == Status::Erased && caller.user_id == user.id {
+        // By a token from before.
+        return Err(missing(id));
+    }
     Ok(Answer::versioned(live.position, user.version, user, known))
 }
 

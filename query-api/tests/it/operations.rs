@@ -27,12 +27,14 @@ fn every_route_is_documented_with_its_parameters() {
     }
     operations.sort();
     let expected = [
+        "get /categories",
         "get /inventory/{store_id}",
         "get /inventory/{store_id}/{sku}",
         "get /products",
         "get /products/by-sku/{sku}",
         "get /products/{id}",
         "get /search",
+        "get /suggest",
         "get /users/me",
         "get /users/{id}",
     ];

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testing::until;
 
 use crate::seed::{at, document, publish_index};
-use crate::{Api, PATIENCE, get, walk};
+use crate::{Answer, Api, PATIENCE, get, walk};
 
 fn catalogue() -> Vec<Document> {
     vec![
@@ -170,4 +170,122 @@ async fn no_search_fails_while_the_index_is_switched() {
     assert!(searching.await.unwrap() > 0);
     let answer = api.get("search?q=milk&sort=price-asc").await;
     assert_eq!(answer.each("hits", "sku"), ["milk", "soy", "oat"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_typed_is_completed_and_what_is_misspelt_corrected() {
+    let (api, _writer) = with_index().await;
+    let body = api.get("suggest?q=mi").await.ok(30);
+    assert_eq!(
+        body["completions"],
+        json!([
+            {"kind": "words", "text": "milk", "highlight": "<em>milk</em>", "count": 2},
+            {"kind": "words", "text": "mill", "highlight": "<em>mill</em>", "count": 2},
+            {"kind": "category", "text": "Food/Mill", "highlight": "Food/<em>Mill</em>", "count": 2},
+            {"kind": "brand", "text": "Mill", "highlight": "<em>Mill</em>", "count": 2},
+            {"kind": "product", "text": "Oat Milk", "highlight": "Oat <em>Milk</em>", "count": 1},
+            {"kind": "product", "text": "Whole Milk", "highlight": "Whole <em>Milk</em>", "count": 1},
+        ])
+    );
+    assert_eq!(body["corrections"], json!([]));
+    assert_eq!(body["position"], 30);
+    let body = api.get("suggest?q=brad").await.ok(30);
+    assert_eq!(body["completions"], json!([]));
+    assert_eq!(body["corrections"], json!([{"text": "bread", "count": 1}]));
+    let body = api.get("suggest?q=mi&limit=1").await.ok(30);
+    assert_eq!(body["completions"].as_array().unwrap().len(), 1);
+    assert_eq!(api.get("suggest").await.ok(30)["completions"], json!([]));
+    for wrong in ["q=a&limit=0", "q=a&limit=21", "q=a&limit=x", "q=a&q=b"] {
+        let answer = api.get(&format!("suggest?{wrong}")).await;
+        answer.problem(400, "bad-request");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn categories_are_a_tree_with_counts() {
+    let (api, _writer) = with_index().await;
+    let body = api.get("categories").await.ok(30);
+    let leaf = |name: &str, count: u64| json!({"name": name, "path": format!("Food/{name}"), "count": count, "children": []});
+    let food = json!({"name": "Food", "path": "Food", "count": 4,
+        "children": [leaf("Brewer", 1), leaf("Farm", 1), leaf("Mill", 2)]});
+    assert_eq!(body, json!({"items": [food], "position": 30}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suggestions_and_categories_wait_for_the_commit_they_want() {
+    let (api, mut writer) = with_index().await;
+    for path in ["suggest?q=che", "categories"] {
+        let behind = [("nakku-min-position", "31"), ("prefer", "wait=0")];
+        api.get_with(path, &behind)
+            .await
+            .problem(503, "projection-behind");
+    }
+    let cheese = document("cheese", "Old Cheese", "Dairy", 700, 1);
+    writer.put(cheese).unwrap();
+    writer.commit(&at(31)).unwrap();
+    let wanted = [("nakku-min-position", "31"), ("prefer", "wait=10")];
+    let body = api.get_with("suggest?q=che", &wanted).await.ok(31);
+    assert_eq!(body["completions"][0]["text"], "cheese");
+    let body = api.get_with("categories", &wanted).await.ok(31);
+    assert_eq!(body["items"][0]["count"], 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_of_any_text_are_answered_or_refused_with_the_limit() {
+    let (api, _writer) = with_index().await;
+    for (q, refused) in [
+        ("AND%20OR%20NOT", None),
+        ("%22unclosed%20(%5B%7B", None),
+        ("name%3Amilk%20%2B-%21%7E%5E", None),
+        ("%2F.%2A%2F", None),
+        ("%28a%2B%29%2B%24", None),
+        ("%F0%9F%98%80%F0%9F%A5%9B", None),
+        ("%E7%89%9B%E5%A5%B6", None),
+        ("%D8%AD%D9%84%D9%8A%D8%A8", None),
+        ("%FF%FE", None),
+        ("%25%5C%27%3B--", None),
+        ("%3Cscript%3E", None),
+        (&"a".repeat(200), None),
+        (&"milkk%20".repeat(34), Some("q: at most 200 characters")),
+        (&"a%20".repeat(33), Some("q: at most 32 words")),
+        (&"x".repeat(10 * 1_024), Some("q: at most 200 characters")),
+        (&"%E7%89%9B".repeat(33), Some("q: at most 32 words")),
+    ] {
+        for route in ["search", "suggest"] {
+            let answer = api.get(&format!("{route}?q={q}")).await;
+            match refused {
+                None => drop(answer.ok(30)),
+                Some(limit) => {
+                    answer.problem(400, "bad-request");
+                    assert_eq!(answer.body["detail"], limit);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_goes_on_after_commits_and_in_another_generation() {
+    let (api, mut writer) = with_index().await;
+    let first = api.get("search?sort=price-asc&limit=1").await;
+    assert_eq!(first.each("hits", "sku"), ["milk"]);
+    let follow = |answer: &Answer| {
+        let cursor = answer.body["next_cursor"].as_str().unwrap();
+        format!("search?sort=price-asc&limit=1&cursor={cursor}")
+    };
+    // One comes before what was seen, and moves nothing.
+    writer.put(document("gum", "Gum", "Mill", 10, 1)).unwrap();
+    writer.commit(&at(31)).unwrap();
+    let wanted = [("nakku-min-position", "31"), ("prefer", "wait=10")];
+    let second = api.get_with(&follow(&first), &wanted).await;
+    assert_eq!(second.each("hits", "sku"), ["ale"]);
+    let mut other: Vec<Document> = catalogue();
+    other.reverse();
+    publish_index(&api, 2, 2, &other, 32).await;
+    let wanted = [("nakku-min-position", "32"), ("prefer", "wait=10")];
+    let third = api.get_with(&follow(&second), &wanted).await;
+    assert_eq!(third.each("hits", "sku"), ["oat"]);
+    let last = api.get(&follow(&third)).await;
+    assert_eq!(last.each("hits", "sku"), ["bread"]);
+    assert_eq!(last.body["next_cursor"], Value::Null);
 }

@@ -7,7 +7,6 @@ use read_models::search::{self, DirectoryId, Document, ProductPart, SearchWriter
 use read_models::stock::{self, Stock};
 use read_models::users::{self, User};
 use read_models::{Checkpoint, checkpoints, generations};
-use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -54,6 +53,14 @@ pub fn pieces(store_id: &str, sku: &str) -> Stock {
     }
 }
 
+fn told(email: bool) -> users::Channels {
+    users::Channels {
+        email,
+        webhook: false,
+        log: false,
+    }
+}
+
 pub fn user(id: &str) -> User {
     User {
         id: id.to_owned(),
@@ -61,7 +68,12 @@ pub fn user(id: &str) -> User {
         name: Some("Ada".to_owned()),
         phone: None,
         addresses: Vec::new(),
-        notification_preferences: json!({}),
+        notification_preferences: users::NotificationPreferences {
+            order: told(true),
+            payment: told(false),
+            delivery: told(true),
+            account: told(true),
+        },
         status: users::Status::Active,
         role: users::Role::Customer,
         version: 1,

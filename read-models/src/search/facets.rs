@@ -6,10 +6,8 @@ use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
 
-use super::index::{LEVEL_SEPARATOR, fast};
-use super::query::category_key;
-use super::tokenizers::fold;
-use super::{FacetCount, Facets, PriceRange};
+use super::index::{LEVEL_SEPARATOR, category_key, fast};
+use super::{Category, FacetCount, Facets, PriceRange, categories};
 
 /// Brands that an answer counts, those with most hits.
 const BRANDS_MAX: usize = 20;
@@ -137,20 +135,47 @@ impl TermCounter {
     }
 
     fn harvest(self) -> tantivy::Result<HashMap<String, u64>> {
-        let mut terms = HashMap::new();
         let Some(column) = self.column else {
-            return Ok(terms);
+            return Ok(HashMap::new());
         };
-        for (ordinal, count) in (0u64..).zip(self.counts).filter(|(_, count)| *count > 0) {
-            let mut term = String::new();
-            column.ord_to_str(ordinal, &mut term)?;
-            terms.insert(term, count);
-        }
-        Ok(terms)
+        let counted = (0u64..).zip(self.counts).filter(|(_, count)| *count > 0);
+        let (ordinals, counts): (Vec<u64>, Vec<u64>) = counted.unzip();
+        Ok(texts(&column, &ordinals)?.into_iter().zip(counts).collect())
     }
 }
 
+/// The texts of ordinals in ascending order: read in one go, because each by itself is looked for from the beginning of
+/// its block.
+pub(super) fn texts(column: &StrColumn, ordinals: &[u64]) -> tantivy::Result<Vec<String>> {
+    let mut texts = Vec::with_capacity(ordinals.len());
+    column
+        .dictionary()
+        .sorted_ords_to_term_cb(ordinals, |text| {
+            texts.push(String::from_utf8_lossy(text).into_owned());
+        })?;
+    Ok(texts)
+}
+
 impl Counts {
+    /// Every brand with its count.
+    pub(super) fn brands(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.brands
+            .iter()
+            .map(|(brand, count)| (brand.as_str(), *count))
+    }
+
+    /// Every category with its count, its levels separated by [`LEVEL_SEPARATOR`].
+    pub(super) fn categories(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.categories
+            .iter()
+            .map(|(path, count)| (path.as_str(), *count))
+    }
+
+    /// The categories as a tree.
+    pub(super) fn into_tree(self) -> Vec<Category> {
+        categories::tree(self.categories)
+    }
+
     /// The counts as they are answered, for a search in this category.
     pub(super) fn facets(self, category: Option<&str>) -> Facets {
         let prices = PRICE_RANGES.into_iter().enumerate().zip(self.prices);
@@ -181,7 +206,7 @@ fn category_counts(counts: HashMap<String, u64>, category: Option<&str>) -> Vec<
     let is_asked = |levels: &[String]| match &asked {
         None => levels.is_empty(),
         Some(key) => {
-            let folded: Vec<String> = levels.iter().map(|level| fold(level)).collect();
+            let folded: Vec<String> = levels.iter().map(|level| category_key(level)).collect();
             folded.join("/") == *key || folded.last() == Some(key)
         }
     };

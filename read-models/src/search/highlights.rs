@@ -9,7 +9,8 @@ use tantivy::snippet::{Snippet, SnippetGenerator};
 
 use super::ProductPart;
 use super::index::fields;
-use super::query::{PREFIX_CHARS_MIN, Spelling, typos_max};
+use super::query::PREFIX_CHARS_MIN;
+use super::spelling::{Spelling, distance, typos_max};
 use super::tokenizers::{folded, stem, words};
 
 /// A description is cut down to this around the words found; about two lines.
@@ -58,6 +59,23 @@ impl Highlighter {
         highlights
     }
 
+    /// The whole text as HTML, with whatever was found marked.
+    pub(super) fn marked(&self, text: &str) -> String {
+        self.whole(text).unwrap_or_else(|| escape(text))
+    }
+
+    /// Whether a text has all the words.
+    pub(super) fn finds_all(&self, text: &str) -> bool {
+        let tokens = words(text);
+        let found = |index| tokens.iter().any(|token| self.matches_word(index, token));
+        (0..self.words.len()).all(found)
+    }
+
+    /// Whether a text has any of the words.
+    pub(super) fn finds_any(&self, text: &str) -> bool {
+        words(text).iter().any(|token| self.matches(token))
+    }
+
     /// The whole text with its marks.
     fn whole(&self, text: &str) -> Option<String> {
         let snippet = self.snippet(text, text.len())?;
@@ -84,20 +102,19 @@ impl Highlighter {
     }
 
     fn matches(&self, token: &str) -> bool {
-        let stem = stem(token);
-        if self.stems.contains(&stem) || self.words.iter().any(|word| word == token) {
+        (0..self.words.len()).any(|index| self.matches_word(index, token))
+    }
+
+    fn matches_word(&self, index: usize, token: &str) -> bool {
+        let word = self.words[index].as_str();
+        if word == token || self.stems[index] == stem(token) {
             return true;
         }
-        let last = self.words.len() - 1;
-        self.words.iter().enumerate().any(|(index, word)| {
-            let is_last = index == last;
-            let is_beginning = is_last
-                && word.chars().count() >= PREFIX_CHARS_MIN
-                && token.starts_with(word.as_str());
-            let is_misspelt =
-                self.spelling == Spelling::WithTypos && is_misspelling(word, token, is_last);
-            is_beginning || is_misspelt
-        })
+        let is_last = index + 1 == self.words.len();
+        let is_beginning =
+            is_last && word.chars().count() >= PREFIX_CHARS_MIN && token.starts_with(word);
+        let is_misspelt = self.spelling.is_misspelt(index) && is_misspelling(word, token, is_last);
+        is_beginning || is_misspelt
     }
 }
 
@@ -121,25 +138,6 @@ fn is_misspelling(word: &str, token: &str, or_beginning: bool) -> bool {
         .any(|length| distance(&word, &token[..length]) <= typos)
 }
 
-/// Letters to insert, delete, replace, or swap with their neighbour.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut next = vec![i];
-        for j in 1..=b.len() {
-            let replaced = row[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(row[j] + 1).min(next[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row[b.len()]
-}
-
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
@@ -157,10 +155,19 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn highlight(query: &str, spelling: Spelling, text: &str) -> Option<String> {
         Highlighter::new(&words(query), spelling).whole(text)
+    }
+
+    /// The first word is, as far as it can be.
+    fn misspelt() -> Spelling {
+        let words = ["misspelt".to_owned()];
+        let Ok(spelling) = Spelling::misspelt(&words, |_| Ok::<_, Infallible>(true));
+        spelling
     }
 
     #[test]
@@ -168,7 +175,7 @@ mod tests {
         assert_eq!(
             highlight(
                 "onion cri",
-                Spelling::AsWritten,
+                Spelling::AS_WRITTEN,
                 "<Onions> & Crisps (\"salt\")"
             )
             .as_deref(),
@@ -178,27 +185,19 @@ mod tests {
 
     #[test]
     fn only_the_last_word_may_be_a_beginning() {
-        assert_eq!(highlight("cri onion", Spelling::AsWritten, "Crisps"), None);
+        assert_eq!(highlight("cri onion", Spelling::AS_WRITTEN, "Crisps"), None);
     }
 
     #[test]
     fn a_misspelt_word_is_marked_where_it_was_found_so() {
-        assert_eq!(highlight("tomatoe", Spelling::AsWritten, "Tomaten"), None);
+        assert_eq!(highlight("tomatoe", Spelling::AS_WRITTEN, "Tomaten"), None);
         assert_eq!(
-            highlight("choclat milk", Spelling::WithTypos, "Chocolat Milk").as_deref(),
+            highlight("choclat milk", misspelt(), "Chocolat Milk").as_deref(),
             Some("<em>Chocolat</em> <em>Milk</em>")
         );
         assert_eq!(
-            highlight("choclat", Spelling::WithTypos, "Chocolate").as_deref(),
+            highlight("choclat", misspelt(), "Chocolate").as_deref(),
             Some("<em>Chocolate</em>")
         );
-    }
-
-    #[test]
-    fn neighbours_swapped_are_one_error() {
-        let chars = |text: &str| text.chars().collect::<Vec<_>>();
-        assert_eq!(distance(&chars("onoin"), &chars("onion")), 1);
-        assert_eq!(distance(&chars("kitten"), &chars("sitting")), 3);
-        assert_eq!(distance(&chars(""), &chars("abc")), 3);
     }
 }

@@ -16,7 +16,7 @@ use tantivy::{
     Term,
 };
 
-use super::tokenizers::{FOLDED, STEMMED, fold, register};
+use super::tokenizers::{FOLDED, STEMMED, fold, register, words};
 use super::{Document, IndexError, SHAPE};
 use crate::{Checkpoint, LOG};
 
@@ -32,6 +32,7 @@ pub(super) mod fast {
     pub const CATEGORY: &str = "category_path";
     pub const PRICE: &str = "price";
     pub const NAME: &str = "name_order";
+    pub const NAME_LENGTH: &str = "name_length";
 }
 
 /// A document is read whenever one of its parts changes: small blocks make that cheap.
@@ -52,6 +53,8 @@ pub(super) struct Fields {
     // Matched by whole words, their beginnings, and with typing errors.
     pub name_words: Field,
     pub words: Field,
+    /// The words of the name, folded, as one term.
+    pub name_key: Field,
     // Filters: folded names, compared as a whole.
     pub brand_key: Field,
     pub category_key: Field,
@@ -62,6 +65,8 @@ pub(super) struct Fields {
     pub category_path: Field,
     pub price: Field,
     pub name_order: Field,
+    /// Words of the name.
+    pub name_length: Field,
     /// The document itself, as JSON.
     pub source: Field,
 }
@@ -85,20 +90,26 @@ fn layout() -> Layout {
                 .set_index_option(option),
         )
     };
-    let stemmed = || text(STEMMED, IndexRecordOption::WithFreqs);
-    let folded = || text(FOLDED, IndexRecordOption::WithFreqs);
+    // Scores know no frequencies; only words of a name are looked for side by side.
+    let stemmed = |option| text(STEMMED, option);
+    let folded = || text(FOLDED, IndexRecordOption::Basic);
+    let (basic, side_by_side) = (
+        IndexRecordOption::Basic,
+        IndexRecordOption::WithFreqsAndPositions,
+    );
     let fast_text = || TextOptions::default().set_fast("raw");
     let mut schema = Schema::builder();
     let fields = Fields {
         sku: schema.add_text_field(fast::SKU, STRING | FAST),
         id: schema.add_text_field("id", STRING),
         status: schema.add_text_field("status", STRING),
-        name: schema.add_text_field("name", stemmed()),
-        brand: schema.add_text_field("brand", stemmed()),
-        category: schema.add_text_field("category", stemmed()),
-        description: schema.add_text_field("description", stemmed()),
+        name: schema.add_text_field("name", stemmed(side_by_side)),
+        brand: schema.add_text_field("brand", stemmed(basic)),
+        category: schema.add_text_field("category", stemmed(basic)),
+        description: schema.add_text_field("description", stemmed(basic)),
         name_words: schema.add_text_field("name_words", folded()),
         words: schema.add_text_field("words", folded()),
+        name_key: schema.add_text_field("name_key", STRING),
         brand_key: schema.add_text_field("brand_key", STRING),
         category_key: schema.add_text_field("category_key", STRING),
         in_stock_at: schema.add_text_field("in_stock_at", STRING),
@@ -106,6 +117,7 @@ fn layout() -> Layout {
         category_path: schema.add_text_field(fast::CATEGORY, fast_text()),
         price: schema.add_i64_field(fast::PRICE, INDEXED | FAST),
         name_order: schema.add_text_field(fast::NAME, fast_text()),
+        name_length: schema.add_u64_field(fast::NAME_LENGTH, FAST),
         source: schema.add_text_field("source", STORED),
     };
     Layout {
@@ -116,9 +128,14 @@ fn layout() -> Layout {
 
 /// A category's levels as the filter's terms: each path from the top, and each level alone.
 fn category_keys(category: &[String]) -> BTreeSet<String> {
-    let levels: Vec<String> = category.iter().map(|level| fold(level)).collect();
+    let levels: Vec<String> = category.iter().map(|level| category_key(level)).collect();
     let paths = (1..=levels.len()).map(|depth| levels[..depth].join("/"));
     paths.chain(levels.iter().cloned()).collect()
+}
+
+/// A category as it is filtered by: path or level, folded. A level may have slashes of its own.
+pub(super) fn category_key(category: &str) -> String {
+    category.split('/').map(fold).collect::<Vec<_>>().join("/")
 }
 
 /// A document as the index takes it in.
@@ -137,6 +154,9 @@ pub(super) fn encode(document: &Document) -> Result<TantivyDocument, serde_json:
     encoded.add_text(fields.name, &product.name);
     encoded.add_text(fields.name_words, &product.name);
     encoded.add_text(fields.name_order, fold(&product.name));
+    let name = words(&product.name);
+    encoded.add_text(fields.name_key, name.join(" "));
+    encoded.add_u64(fields.name_length, name.len() as u64);
     encoded.add_i64(fields.price, product.price.amount_minor);
     if let Some(brand) = &product.brand {
         encoded.add_text(fields.brand, brand);

@@ -3,135 +3,163 @@
 use std::ops::Bound;
 
 use tantivy::query::{
-    BooleanQuery, BoostQuery, ConstScoreQuery, DisjunctionMaxQuery, EmptyQuery, FuzzyTermQuery,
-    Occur, Query, RangeQuery, TermQuery, TermSetQuery,
+    BooleanQuery, ConstScoreQuery, DisjunctionMaxQuery, EmptyQuery, FuzzyTermQuery, Occur,
+    PhraseQuery, Query, RangeQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Score, Term};
 
 use super::SearchRequest;
-use super::index::fields;
+use super::index::{category_key, fields};
+use super::ranking::{self, Ranking};
+use super::spelling::{Spelling, typos_max};
 use super::tokenizers::{fold, stem};
 use crate::products::Status;
 
 /// A shorter beginning of a word finds half the catalogue.
 pub(super) const PREFIX_CHARS_MIN: usize = 2;
 
-/// From how many characters on a word may have one typing error, and two.
-const ONE_TYPO_CHARS_MIN: usize = 4;
-const TWO_TYPOS_CHARS_MIN: usize = 8;
+/// A whole name with a typing error is looked for up to this length: the automaton that finds it grows with it.
+const MISSPELT_NAME_CHARS_MAX: usize = 64;
 
-/// What a word found in one field adds to the score, beside its best one: a little, so that a
-/// product that has it in name and brand comes before one that has it in the name only.
-const TIE_BREAKER: Score = 0.1;
+/// As many as Tantivy's automata can.
+const NAME_TYPOS_MAX: u8 = 2;
 
-// Scores: the word itself before its stem, the name before everything else; whatever is guessed
-// (rest of a word, typing errors) has a fixed score below all of those.
-const EXACT_NAME_BOOST: Score = 5.0;
-const NAME_BOOST: Score = 4.0;
-const BRAND_BOOST: Score = 3.0;
-const CATEGORY_BOOST: Score = 2.0;
-const DESCRIPTION_BOOST: Score = 1.0;
-const ANYWHERE_BOOST: Score = 1.0;
-const NAME_PREFIX_SCORE: Score = 0.3;
-const PREFIX_SCORE: Score = 0.2;
-const NAME_TYPO_SCORE: Score = 0.1;
-const TYPO_SCORE: Score = 0.05;
-const SKU_BOOST: Score = 20.0;
-
-/// How a search looks for its words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelling {
-    AsWritten,
-    /// Also words that differ by a typing error or two. Only where nothing else is found: else a
-    /// search for `beer` would find beets.
-    WithTypos,
-}
-
-/// How many typing errors a word may have. Numbers have none: 1000 g is not 1500 g.
-pub(super) fn typos_max(word: &str) -> u8 {
-    let chars = word.chars().count();
-    if chars < ONE_TYPO_CHARS_MIN || word.contains(|char: char| char.is_ascii_digit()) {
-        0
-    } else if chars < TWO_TYPOS_CHARS_MIN {
-        1
-    } else {
-        2
-    }
-}
+type Clause = (Occur, Box<dyn Query>);
 
 /// The query of a request: its words and every filter.
 pub(super) fn build(
     request: &SearchRequest,
     words: &[String],
     spelling: Spelling,
+    ranking: Ranking,
 ) -> Box<dyn Query> {
     let mut clauses = filters(request);
-    if let Some((last, complete)) = words.split_last() {
-        let complete = complete
-            .iter()
-            .map(|word| word_query(word, false, spelling));
-        let words = complete.chain([word_query(last, true, spelling)]);
-        clauses.extend(words.map(|query| (Occur::Must, query)));
-        let sku = TermQuery::new(
-            Term::from_field_text(fields().sku, request.q.trim()),
-            IndexRecordOption::Basic,
-        );
-        clauses.push((
-            Occur::Should,
-            Box::new(BoostQuery::new(Box::new(sku), SKU_BOOST)),
-        ));
-    } else if !request.q.trim().is_empty() {
+    if words.is_empty() && !request.q.trim().is_empty() {
         // Nothing but punctuation: there is no such product.
         return Box::new(EmptyQuery);
+    }
+    for index in 0..words.len() {
+        clauses.push((Occur::Must, word_query(words, index, spelling, ranking)));
+    }
+    if !words.is_empty() {
+        clauses.extend(name_queries(words, spelling, ranking));
+        clauses.push(optional(term(fields().sku, request.q.trim()), ranking::SKU));
     }
     Box::new(BooleanQuery::new(clauses))
 }
 
+/// One word by itself, whatever else is asked for.
+pub(super) fn build_one(words: &[String], index: usize) -> Box<dyn Query> {
+    let mut clauses = filters(&SearchRequest::default());
+    let word = word_query(words, index, Spelling::AS_WRITTEN, Ranking::ALL);
+    clauses.push((Occur::Must, word));
+    Box::new(BooleanQuery::new(clauses))
+}
+
 /// One word, in whichever field.
-fn word_query(word: &str, last: bool, spelling: Spelling) -> Box<dyn Query> {
-    let fields = fields();
-    let stem = stem(word);
+fn word_query(
+    words: &[String],
+    index: usize,
+    spelling: Spelling,
+    ranking: Ranking,
+) -> Box<dyn Query> {
+    let (fields, word) = (fields(), words[index].as_str());
+    let last = index + 1 == words.len();
+    let weight = |weight: Score| {
+        if ranking.fields {
+            weight
+        } else {
+            ranking::ELSEWHERE
+        }
+    };
     let mut found: Vec<Box<dyn Query>> = vec![
-        scored(fields.name_words, word, EXACT_NAME_BOOST),
-        scored(fields.name, &stem, NAME_BOOST),
-        scored(fields.brand, &stem, BRAND_BOOST),
-        scored(fields.category, &stem, CATEGORY_BOOST),
-        scored(fields.description, &stem, DESCRIPTION_BOOST),
-        scored(fields.words, word, ANYWHERE_BOOST),
+        constant(term(fields.name_words, word), weight(ranking::NAME_WORD)),
+        constant(term(fields.words, word), weight(ranking::ELSEWHERE)),
     ];
-    let anywhere = [fields.name_words, fields.words];
-    if last && word.chars().count() >= PREFIX_CHARS_MIN {
-        for (field, score) in anywhere.into_iter().zip([NAME_PREFIX_SCORE, PREFIX_SCORE]) {
-            let term = Term::from_field_text(field, word);
-            found.push(constant(
-                Box::new(FuzzyTermQuery::new_prefix(term, 0, true)),
-                score,
-            ));
+    if ranking.stems {
+        let stem = stem(word);
+        for (field, score) in [
+            (fields.name, ranking::NAME_STEM),
+            (fields.brand, ranking::BRAND),
+            (fields.category, ranking::CATEGORY),
+            (fields.description, ranking::DESCRIPTION),
+        ] {
+            found.push(constant(term(field, &stem), weight(score)));
         }
     }
-    if spelling == Spelling::WithTypos {
+    let mut guess = |score_in_name, score, typos, unfinished| {
+        for (field, score) in [(fields.name_words, score_in_name), (fields.words, score)] {
+            found.push(constant(similar(field, word, typos, unfinished), score));
+        }
+    };
+    let unfinished = last && ranking.prefixes;
+    if unfinished && word.chars().count() >= PREFIX_CHARS_MIN {
+        guess(ranking::NAME_PREFIX, ranking::PREFIX, 0, true);
+    }
+    if spelling.is_misspelt(index) {
         for typos in 1..=typos_max(word) {
-            for (field, score) in anywhere.into_iter().zip([NAME_TYPO_SCORE, TYPO_SCORE]) {
-                let term = Term::from_field_text(field, word);
-                let query = if last {
-                    FuzzyTermQuery::new_prefix(term, typos, true)
-                } else {
-                    FuzzyTermQuery::new(term, typos, true)
-                };
-                found.push(constant(Box::new(query), score / Score::from(typos)));
-            }
+            let nearer = Score::from(typos);
+            guess(
+                ranking::NAME_TYPO / nearer,
+                ranking::TYPO / nearer,
+                typos,
+                unfinished,
+            );
         }
     }
-    Box::new(DisjunctionMaxQuery::with_tie_breaker(found, TIE_BREAKER))
+    Box::new(DisjunctionMaxQuery::with_tie_breaker(
+        found,
+        ranking::FURTHER_FIELDS,
+    ))
+}
+
+/// The words together, as a name. Nothing of it must hold.
+fn name_queries(words: &[String], spelling: Spelling, ranking: Ranking) -> Vec<Clause> {
+    let name = words.join(" ");
+    let chars = name.chars().count();
+    let misspelt = (0..words.len()).filter(|index| spelling.is_misspelt(*index));
+    let typos = misspelt
+        .map(|index| typos_max(&words[index]))
+        .sum::<u8>()
+        .min(NAME_TYPOS_MAX);
+    let typos = if chars > MISSPELT_NAME_CHARS_MAX {
+        0
+    } else {
+        typos
+    };
+    let key = fields().name_key;
+    let mut clauses = Vec::new();
+    if ranking.whole_name {
+        let query = if typos == 0 {
+            term(key, &name)
+        } else {
+            similar(key, &name, typos, false)
+        };
+        clauses.push(optional(query, ranking::WHOLE_NAME));
+    }
+    if ranking.name_beginning && chars >= PREFIX_CHARS_MIN {
+        clauses.push(optional(
+            similar(key, &name, typos, true),
+            ranking::NAME_BEGINNING,
+        ));
+    }
+    if ranking.phrase && words.len() > 1 {
+        let stems = words
+            .iter()
+            .map(|word| Term::from_field_text(fields().name, &stem(word)));
+        let phrase = PhraseQuery::new(stems.collect());
+        clauses.push(optional(Box::new(phrase), ranking::PHRASE));
+    }
+    clauses
 }
 
 /// What must hold beside the words; none of it changes the score.
-fn filters(request: &SearchRequest) -> Vec<(Occur, Box<dyn Query>)> {
+fn filters(request: &SearchRequest) -> Vec<Clause> {
     let fields = fields();
-    let mut filters = vec![term_filter(fields.status, Status::Active.as_str())];
+    let mut filters = vec![term(fields.status, Status::Active.as_str())];
     if let Some(category) = &request.category {
-        filters.push(term_filter(fields.category_key, &category_key(category)));
+        filters.push(term(fields.category_key, &category_key(category)));
     }
     if !request.brand.is_empty() {
         let brands = request.brand.iter().map(|brand| fold(brand));
@@ -150,7 +178,7 @@ fn filters(request: &SearchRequest) -> Vec<(Occur, Box<dyn Query>)> {
         )));
     }
     if let Some(store_id) = &request.in_stock_at {
-        filters.push(term_filter(fields.in_stock_at, store_id));
+        filters.push(term(fields.in_stock_at, store_id));
     }
     filters
         .into_iter()
@@ -158,22 +186,29 @@ fn filters(request: &SearchRequest) -> Vec<(Occur, Box<dyn Query>)> {
         .collect()
 }
 
-/// A category as it is filtered by: path or level, folded.
-pub(super) fn category_key(category: &str) -> String {
-    category.split('/').map(fold).collect::<Vec<_>>().join("/")
-}
-
-fn scored(field: Field, word: &str, boost: Score) -> Box<dyn Query> {
-    let term = Term::from_field_text(field, word);
-    let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-    Box::new(BoostQuery::new(Box::new(query), boost))
-}
-
-fn term_filter(field: Field, text: &str) -> Box<dyn Query> {
+fn term(field: Field, text: &str) -> Box<dyn Query> {
     Box::new(TermQuery::new(
         Term::from_field_text(field, text),
         IndexRecordOption::Basic,
     ))
+}
+
+/// Terms that differ by at most so many typing errors, or begin so.
+fn similar(field: Field, text: &str, typos: u8, unfinished: bool) -> Box<dyn Query> {
+    Box::new(automaton(field, text, typos, unfinished))
+}
+
+pub(super) fn automaton(field: Field, text: &str, typos: u8, unfinished: bool) -> FuzzyTermQuery {
+    let term = Term::from_field_text(field, text);
+    if unfinished {
+        FuzzyTermQuery::new_prefix(term, typos, true)
+    } else {
+        FuzzyTermQuery::new(term, typos, true)
+    }
+}
+
+fn optional(query: Box<dyn Query>, score: Score) -> Clause {
+    (Occur::Should, constant(query, score))
 }
 
 fn constant(query: Box<dyn Query>, score: Score) -> Box<dyn Query> {

@@ -1,7 +1,5 @@
 //! What a search asks for.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,20 +11,17 @@ pub const LIMIT_DEFAULT: usize = 50;
 /// Hits on a page at most.
 pub const LIMIT_MAX: usize = 200;
 
-/// How deep pages go: every page before has to be ranked again.
-pub const RESULT_DEPTH_MAX: usize = 10_000;
-
 /// Longer than any product's name; each character can cost.
 pub const QUERY_CHARS_MAX: usize = 200;
 
-/// Each word is looked for in every field.
-pub const QUERY_WORDS_MAX: usize = 16;
+/// Each word is looked for in every field. In Chinese and Japanese each character is a word.
+pub const QUERY_WORDS_MAX: usize = 32;
 
 /// Brands of one search at most.
 const BRANDS_MAX: usize = 20;
 
 /// The order of the hits; equal ones follow by SKU.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = SearchSort)]
 pub enum Sort {
@@ -39,7 +34,7 @@ pub enum Sort {
 }
 
 /// A search over the active products. Everything given must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SearchRequest {
     /// Words, all of which must be found; the last one may be the beginning of a word. Empty finds
     /// every product.
@@ -96,16 +91,7 @@ impl SearchRequest {
 
     /// Checks every limit and returns the words to look for.
     pub(super) fn parse(&self) -> Result<Vec<String>, InvalidRequest> {
-        if self.q.chars().count() > QUERY_CHARS_MAX {
-            return Err(invalid(
-                "q",
-                format!("at most {QUERY_CHARS_MAX} characters"),
-            ));
-        }
-        let words = tokenizers::words(&self.q);
-        if words.len() > QUERY_WORDS_MAX {
-            return Err(invalid("q", format!("at most {QUERY_WORDS_MAX} words")));
-        }
+        let words = parse_words(&self.q)?;
         if self.brand.len() > BRANDS_MAX {
             return Err(invalid("brand", format!("at most {BRANDS_MAX} brands")));
         }
@@ -120,39 +106,32 @@ impl SearchRequest {
         Ok(words)
     }
 
-    /// How many hits the pages before had.
-    pub(super) fn offset(&self) -> Result<usize, InvalidRequest> {
-        let Some(cursor) = &self.cursor else {
-            return Ok(0);
-        };
-        cursor
-            .split_once('-')
-            .filter(|(_, fingerprint)| *fingerprint == self.fingerprint())
-            .and_then(|(offset, _)| usize::from_str_radix(offset, 16).ok())
-            .filter(|offset| *offset < RESULT_DEPTH_MAX)
-            .ok_or_else(|| invalid("cursor", "not a cursor of this search"))
-    }
-
-    /// The cursor of the page that begins after so many hits, if pages go that deep.
-    pub(super) fn cursor_at(&self, offset: usize, total: usize) -> Option<String> {
-        let more = offset < total.min(RESULT_DEPTH_MAX);
-        more.then(|| format!("{offset:x}-{}", self.fingerprint()))
-    }
-
-    /// Tells searches apart, whatever page is asked for.
-    fn fingerprint(&self) -> String {
-        let search = Self {
-            limit: 0,
-            cursor: None,
-            ..self.clone()
-        };
-        let mut hasher = DefaultHasher::new();
-        search.hash(&mut hasher);
-        format!("{:x}", hasher.finish())
+    /// The order that is meant.
+    pub(super) fn effective_sort(&self) -> Sort {
+        match self.sort {
+            // Without words all are equally relevant.
+            Sort::Relevance if self.q.trim().is_empty() => Sort::Name,
+            sort => sort,
+        }
     }
 }
 
-fn invalid(parameter: &'static str, detail: impl Into<String>) -> InvalidRequest {
+/// The words of a text that is searched for.
+pub(super) fn parse_words(q: &str) -> Result<Vec<String>, InvalidRequest> {
+    if q.chars().count() > QUERY_CHARS_MAX {
+        return Err(invalid(
+            "q",
+            format!("at most {QUERY_CHARS_MAX} characters"),
+        ));
+    }
+    let words = tokenizers::words(q);
+    if words.len() > QUERY_WORDS_MAX {
+        return Err(invalid("q", format!("at most {QUERY_WORDS_MAX} words")));
+    }
+    Ok(words)
+}
+
+pub(super) fn invalid(parameter: &'static str, detail: impl Into<String>) -> InvalidRequest {
     InvalidRequest {
         parameter,
         detail: detail.into(),

@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue, SortByString};
-use tantivy::collector::{Count, TopDocs};
+use tantivy::collector::Count;
 use tantivy::query::Query;
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocAddress, DocSet, Order, ReloadPolicy, Score, Searcher, TERMINATED, Term};
+use tantivy::{DocAddress, DocSet, ReloadPolicy, Score, Searcher, TERMINATED, Term};
 
+use super::cursor::Cursor;
 use super::facets::{Counts, FacetCounter};
 use super::highlights::Highlighter;
-use super::index::{self, fast, fetch, fields};
-use super::query::{self, Spelling};
-use super::{Document, Hit, IndexError, SearchError, SearchRequest, SearchResponse, Sort};
+use super::index::{self, fetch, fields};
+use super::page::{PageCollector, Place, Ranked};
+use super::query;
+use super::spelling::Spelling;
+use super::{
+    Categories, Document, Hit, IndexError, Ranking, SearchError, SearchRequest, SearchResponse,
+};
 
 /// The index as of one commit. Cheap to clone; later commits do not change it.
 #[derive(Clone)]
@@ -22,9 +26,6 @@ pub struct Snapshot {
     searcher: Searcher,
     position: i64,
 }
-
-/// One page of addresses with their scores, and counts over all.
-type Page = (Vec<(Score, DocAddress)>, Counts);
 
 impl Snapshot {
     pub(super) fn new(searcher: Searcher, position: i64) -> Self {
@@ -49,6 +50,10 @@ impl Snapshot {
         self.position
     }
 
+    pub(super) fn searcher(&self) -> &Searcher {
+        &self.searcher
+    }
+
     /// How many documents there are, those included that no search finds.
     pub fn documents_count(&self) -> u64 {
         self.searcher.num_docs()
@@ -56,105 +61,109 @@ impl Snapshot {
 
     /// Searches. Takes milliseconds: not for an async thread.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchResponse, SearchError> {
+        self.search_ranked(request, Ranking::ALL)
+    }
+
+    /// Searches with parts of the ranking left out, to see what they are worth.
+    pub fn search_ranked(
+        &self,
+        request: &SearchRequest,
+        ranking: Ranking,
+    ) -> Result<SearchResponse, SearchError> {
         let started = Instant::now();
         let words = request.parse()?;
-        let offset = request.offset()?;
-        let mut spelling = Spelling::AsWritten;
-        let mut query = query::build(request, &words, spelling);
-        let mut page = self.page(&*query, request, offset)?;
-        if page.1.total == 0 && self.is_unknown(&words)? {
-            spelling = Spelling::WithTypos;
-            query = query::build(request, &words, spelling);
-            page = self.page(&*query, request, offset)?;
+        let (mut spelling, after) = match Cursor::of(request)? {
+            Some(cursor) => (cursor.spelling, Some(cursor.after)),
+            None => (Spelling::AS_WRITTEN, None),
+        };
+        let begins = after.is_none();
+        let page = |spelling| {
+            let query = query::build(request, &words, spelling, ranking);
+            self.page(&*query, request, ranking, after.clone())
+        };
+        let (mut ranked, mut counts) = page(spelling)?;
+        // The pages of one search are spelt alike.
+        if begins && counts.total == 0 && ranking.typos {
+            spelling = self.spelling(&words, ranking)?;
+            if spelling != Spelling::AS_WRITTEN {
+                (ranked, counts) = page(spelling)?;
+            }
         }
-        let (found, counts) = page;
+        let more = ranked.len() > request.limit;
+        ranked.truncate(request.limit);
+        let next = ranked.last().filter(|_| more);
+        let next_cursor =
+            next.map(|last| Cursor::new(request, spelling, last.place.clone()).encode());
         let highlighter = Highlighter::new(&words, spelling);
-        let mut hits = Vec::with_capacity(found.len());
-        for (score, address) in found {
+        let mut hits = Vec::with_capacity(ranked.len());
+        for Ranked { score, address, .. } in ranked {
             let document = fetch(&self.searcher, address)?;
             hits.extend(hit(document, score, &highlighter));
         }
-        let total = counts.total;
-        let next = offset + request.limit;
         Ok(SearchResponse {
             hits,
-            total,
+            total: counts.total,
             facets: counts.facets(request.category.as_deref()),
             position: self.position,
-            next_cursor: request.cursor_at(next, usize::try_from(total).unwrap_or(usize::MAX)),
+            next_cursor,
             took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
 
-    /// Whether no product at all has these words. A search that found nothing because of its
-    /// filters is not a misspelt one.
-    fn is_unknown(&self, words: &[String]) -> tantivy::Result<bool> {
-        if words.is_empty() {
-            return Ok(false);
+    /// How words are to be spelt that no product has all of: those are misspelt that none has, or else any. A search
+    /// that found nothing because of its filters is not a misspelt one.
+    pub(super) fn spelling(&self, words: &[String], ranking: Ranking) -> tantivy::Result<Spelling> {
+        if words.is_empty() || self.count(words, Spelling::AS_WRITTEN, ranking)? > 0 {
+            return Ok(Spelling::AS_WRITTEN);
         }
-        let unfiltered = SearchRequest::words(words.join(" "));
-        let query = query::build(&unfiltered, words, Spelling::AsWritten);
-        Ok(self.searcher.search(&*query, &Count)? == 0)
+        let is_unknown = |index| {
+            let word = query::build_one(words, index);
+            Ok::<_, tantivy::TantivyError>(self.searcher.search(&*word, &Count)? == 0)
+        };
+        let unknown = Spelling::misspelt(words, is_unknown)?;
+        if unknown != Spelling::AS_WRITTEN && self.count(words, unknown, ranking)? > 0 {
+            return Ok(unknown);
+        }
+        Spelling::misspelt(words, |_| Ok(true))
     }
 
-    /// Ranks what a query finds. Equal ones follow by SKU, so that pages neither repeat nor miss
-    /// any.
+    /// How many products have all the words, whatever the filters of the request.
+    pub(super) fn count(
+        &self,
+        words: &[String],
+        spelling: Spelling,
+        ranking: Ranking,
+    ) -> tantivy::Result<usize> {
+        let unfiltered = SearchRequest::words(words.join(" "));
+        let query = query::build(&unfiltered, words, spelling, ranking);
+        self.searcher.search(&*query, &Count)
+    }
+
+    /// Ranks what a query finds, one hit more than the page has. Equal ones follow by SKU.
     fn page(
         &self,
         query: &dyn Query,
         request: &SearchRequest,
-        offset: usize,
-    ) -> tantivy::Result<Page> {
-        let top = TopDocs::with_limit(request.limit).and_offset(offset);
-        let sku = (SortByString::for_field(fast::SKU), Order::Asc);
-        let price = SortByStaticFastValue::<i64>::for_field(fast::PRICE);
-        let search = &self.searcher;
-        Ok(match effective_sort(request) {
-            Sort::Relevance => {
-                let order = top.order_by((SortBySimilarityScore, sku));
-                let (found, counts) = search.search(query, &(order, FacetCounter))?;
-                (
-                    found
-                        .into_iter()
-                        .map(|((score, _), doc)| (score, doc))
-                        .collect(),
-                    counts,
-                )
-            }
-            Sort::PriceAsc => {
-                let order = top.order_by(((price, Order::Asc), sku, SortBySimilarityScore));
-                let (found, counts) = search.search(query, &(order, FacetCounter))?;
-                (
-                    found
-                        .into_iter()
-                        .map(|((.., score), doc)| (score, doc))
-                        .collect(),
-                    counts,
-                )
-            }
-            Sort::PriceDesc => {
-                let order = top.order_by(((price, Order::Desc), sku, SortBySimilarityScore));
-                let (found, counts) = search.search(query, &(order, FacetCounter))?;
-                (
-                    found
-                        .into_iter()
-                        .map(|((.., score), doc)| (score, doc))
-                        .collect(),
-                    counts,
-                )
-            }
-            Sort::Name => {
-                let name = (SortByString::for_field(fast::NAME), Order::Asc);
-                let order = top.order_by((name, sku, SortBySimilarityScore));
-                let (found, counts) = search.search(query, &(order, FacetCounter))?;
-                (
-                    found
-                        .into_iter()
-                        .map(|((.., score), doc)| (score, doc))
-                        .collect(),
-                    counts,
-                )
-            }
+        ranking: Ranking,
+        after: Option<Place>,
+    ) -> tantivy::Result<(Vec<Ranked>, Counts)> {
+        let page = PageCollector {
+            sort: request.effective_sort(),
+            shorter_first: ranking.shorter_first,
+            limit: request.limit + 1,
+            after,
+        };
+        self.searcher.search(query, &(page, FacetCounter))
+    }
+
+    /// The categories that active products are in.
+    pub fn categories(&self) -> Result<Categories, SearchError> {
+        let everything = SearchRequest::default();
+        let query = query::build(&everything, &[], Spelling::AS_WRITTEN, Ranking::ALL);
+        let counts = self.searcher.search(&*query, &FacetCounter)?;
+        Ok(Categories {
+            items: counts.into_tree(),
+            position: self.position,
         })
     }
 
@@ -214,14 +223,6 @@ impl std::fmt::Debug for Snapshot {
             .field("position", &self.position)
             .field("documents", &self.documents_count())
             .finish_non_exhaustive()
-    }
-}
-
-fn effective_sort(request: &SearchRequest) -> Sort {
-    match request.sort {
-        // Without words all are equally relevant.
-        Sort::Relevance if request.q.trim().is_empty() => Sort::Name,
-        sort => sort,
     }
 }
 

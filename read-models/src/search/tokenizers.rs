@@ -60,7 +60,8 @@ fn tokens(mut analyzer: TextAnalyzer, text: &str) -> Vec<String> {
 
 /// Splits at everything that is neither letter nor digit, with two exceptions that Tantivy's own
 /// tokenizer does not make: combining marks belong to their letter (text may come decomposed) and
-/// an apostrophe does not end a word (`Jerry's` is `jerrys`, not `jerry` and `s`).
+/// an apostrophe does not end a word (`Jerry's` is `jerrys`, not `jerry` and `s`). Chinese and Japanese
+/// are written without blanks: there each character is a word.
 #[derive(Clone, Default)]
 pub(super) struct WordTokenizer {
     token: Token,
@@ -97,6 +98,14 @@ impl TokenStream for WordStream<'_> {
         let mut end = start;
         let mut chars = self.text[start..].char_indices().peekable();
         while let Some((at, char)) = chars.next() {
+            if is_word(char) {
+                if at > 0 {
+                    break;
+                }
+                self.token.text.push(char);
+                end = start + char.len_utf8();
+                break;
+            }
             if char.is_alphanumeric() {
                 self.token.text.push(char);
             } else if is_apostrophe(char) {
@@ -125,6 +134,15 @@ impl TokenStream for WordStream<'_> {
 
 fn is_apostrophe(char: char) -> bool {
     matches!(char, '\'' | '\u{2019}')
+}
+
+/// Han characters and kana.
+fn is_word(char: char) -> bool {
+    matches!(
+        char,
+        '\u{3041}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+            | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}'
+    ) && char.is_alphanumeric()
 }
 
 fn is_combining_mark(char: char) -> bool {
@@ -157,6 +175,13 @@ mod tests {
             words("Ben & Jerry's 'n’ friends'"),
             ["ben", "jerrys", "n", "friends"]
         );
+    }
+
+    #[test]
+    fn where_nobody_writes_blanks_each_character_is_a_word() {
+        assert_eq!(words("全脂牛奶1L装"), ["全", "脂", "牛", "奶", "1l", "装"]);
+        assert_eq!(words("カフェ・ラテ"), ["カ", "フ", "ェ", "ラ", "テ"]);
+        assert_eq!(words("우유 молоко حليب"), ["우유", "молоко", "حليب"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::schema::Value as _;
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Term};
 
 use super::index::{self, Payload, fields};
@@ -44,8 +45,8 @@ pub struct SearchWriter {
     /// As of the last commit.
     reader: IndexReader,
     checkpoint: Checkpoint,
-    /// Put since the last commit, by SKU.
-    pending: HashMap<String, Document>,
+    /// The JSON of what was put since the last commit, by SKU: a third of what the documents themselves would take.
+    pending: HashMap<String, Box<str>>,
     /// SKUs of `pending` by product id.
     pending_products: HashMap<String, String>,
 }
@@ -114,8 +115,8 @@ impl SearchWriter {
 
     /// The document of a SKU, as it was last put.
     pub fn get(&self, sku: &str) -> Result<Option<Document>, IndexError> {
-        if let Some(document) = self.pending.get(sku) {
-            return Ok(Some(document.clone()));
+        if let Some(json) = self.pending.get(sku) {
+            return self.parsed(json).map(Some);
         }
         self.committed(&Term::from_field_text(fields().sku, sku))
     }
@@ -123,16 +124,23 @@ impl SearchWriter {
     /// The document that holds a product's part, as it was last put.
     pub fn get_by_product(&self, product_id: &str) -> Result<Option<Document>, IndexError> {
         if let Some(sku) = self.pending_products.get(product_id) {
-            return Ok(self.pending.get(sku).cloned());
+            let json = self.pending.get(sku);
+            return json.map(|json| self.parsed(json)).transpose();
         }
         let committed = self.committed(&Term::from_field_text(fields().id, product_id))?;
         // Its stock may have changed since.
-        Ok(
-            committed.map(|document| match self.pending.get(&document.sku) {
-                Some(pending) => pending.clone(),
-                None => document,
-            }),
-        )
+        match committed.as_ref().map(|it| self.pending.get(&it.sku)) {
+            Some(Some(json)) => self.parsed(json).map(Some),
+            Some(None) | None => Ok(committed),
+        }
+    }
+
+    fn parsed(&self, json: &str) -> Result<Document, IndexError> {
+        serde_json::from_str(json).map_err(|error| self.unwritable(&error))
+    }
+
+    fn unwritable(&self, error: &serde_json::Error) -> IndexError {
+        IndexError::damaged(&self.dir, format!("document: {error}"))
     }
 
     fn committed(&self, key: &Term) -> Result<Option<Document>, IndexError> {
@@ -149,8 +157,12 @@ impl SearchWriter {
     /// Replaces the document of its SKU. May block while the indexing thread catches up.
     pub fn put(&mut self, document: Document) -> Result<(), IndexError> {
         let key = Term::from_field_text(fields().sku, &document.sku);
-        let encoded = index::encode(&document)
-            .map_err(|error| IndexError::damaged(&self.dir, format!("document: {error}")))?;
+        let encoded = index::encode(&document).map_err(|error| self.unwritable(&error))?;
+        let json = encoded
+            .get_first(fields().source)
+            .and_then(|value| value.as_str())
+            .unwrap_or_default()
+            .into();
         let replaces = self.pending.contains_key(&document.sku)
             || self
                 .reader
@@ -170,7 +182,7 @@ impl SearchWriter {
             self.pending_products
                 .insert(product.id.clone(), document.sku.clone());
         }
-        self.pending.insert(document.sku.clone(), document);
+        self.pending.insert(document.sku, json);
         Ok(())
     }
 

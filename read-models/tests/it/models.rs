@@ -143,6 +143,75 @@ async fn stock_is_kept_by_store_and_sku() {
     assert_eq!(loaded[&rows[2].key()], rows[2]);
 }
 
+fn london() -> users::Address {
+    users::Address {
+        label: None,
+        recipient: Some("Ada King".to_owned()),
+        lines: vec!["12 St James's Square".to_owned()],
+        postal_code: Some("SW1Y 4JH".to_owned()),
+        city: "London".to_owned(),
+        country: "GB".to_owned(),
+        note: None,
+    }
+}
+
+fn told_by_mail() -> users::NotificationPreferences {
+    let mail = users::Channels {
+        email: true,
+        webhook: false,
+        log: false,
+    };
+    users::NotificationPreferences {
+        order: mail,
+        payment: mail,
+        delivery: mail,
+        account: mail,
+    }
+}
+
+#[tokio::test]
+async fn personal_fields_are_taken_out_of_every_other_generation() {
+    let database = testing::database().await;
+    let mut connection = database.pool.acquire().await.unwrap();
+    let pool = &database.pool;
+    let user = |id: &str| User {
+        id: id.to_owned(),
+        email: Some("ada@example.org".to_owned()),
+        name: Some("Ada".to_owned()),
+        phone: Some("+4930123456".to_owned()),
+        addresses: vec![london()],
+        notification_preferences: told_by_mail(),
+        status: users::Status::Active,
+        role: Role::Customer,
+        version: 1,
+    };
+    for generation in [1, 2, 10] {
+        users::create_generation(&mut connection, generation)
+            .await
+            .unwrap();
+        users::upsert(pool, generation, &[user("u1"), user("u2")])
+            .await
+            .unwrap();
+    }
+    let ids = ["u1".to_owned()];
+    users::blank_elsewhere(&mut connection, 2, &ids)
+        .await
+        .unwrap();
+    let blank = User {
+        email: None,
+        name: None,
+        phone: None,
+        addresses: Vec::new(),
+        ..user("u1")
+    };
+    for (generation, expected) in [(1, blank.clone()), (2, user("u1")), (10, blank)] {
+        let found = users::by_id(pool, generation, "u1").await.unwrap();
+        assert_eq!(found, Some(expected), "generation {generation}");
+        let other = users::by_id(pool, generation, "u2").await.unwrap();
+        assert_eq!(other, Some(user("u2")));
+    }
+}
+
 #[tokio::test]
 async fn an_erased_user_has_no_personal_fields_left() {
     let database = testing::database().await;
@@ -154,8 +223,8 @@ async fn an_erased_user_has_no_personal_fields_left() {
         email: Some("ada@example.org".to_owned()),
         name: Some("Ada".to_owned()),
         phone: None,
-        addresses: vec![json!({"city": "London"})],
-        notification_preferences: json!({"email": true}),
+        addresses: vec![london()],
+        notification_preferences: told_by_mail(),
         status: users::Status::Active,
         role: Role::Customer,
         version: 1,

@@ -33,8 +33,11 @@ fn the_last_word_may_be_a_beginning() {
     shop.finds("red oni", &["V1"]);
     shop.finds("oni red", &[]);
     shop.finds("b", &[]);
+    // A name that begins so comes first, a category that does last.
+    shop.finds("bee", &["V2", "B1", "B2"]);
     // The whole word comes before what merely begins so.
-    shop.finds("bee", &["B1", "V2", "B2"]);
+    let shop2 = Shop::with([document("A", "Beetroot"), document("B", "Royal Bee Honey")]);
+    shop2.finds("bee", &["B", "A"]);
     shop.finds("V2", &["V2"]);
 }
 
@@ -68,7 +71,7 @@ fn names_count_more_than_other_fields() {
         document_with("C", "Onion Rings", |_| {}),
         document("D", "Onionade"),
     ]);
-    shop.finds("onion", &["C", "A", "B", "D"]);
+    shop.finds("onion", &["C", "A", "D", "B"]);
     let scores: Vec<f32> = shop
         .search(&SearchRequest::words("onion"))
         .hits
@@ -76,6 +79,52 @@ fn names_count_more_than_other_fields() {
         .map(|hit| hit.score)
         .collect();
     assert!(scores.is_sorted_by(|a, b| a > b), "{scores:?}");
+}
+
+#[test]
+fn the_name_itself_comes_first_and_the_shorter_of_equal_ones() {
+    let shop = Shop::with([
+        document("A", "Cream Tomato Soup"),
+        document("B", "Tomato Soup with Basil"),
+        document("C", "Soup of Tomato"),
+        document("D", "Tomato & Soup Spices and Herbs"),
+        document("E", "Tomato Soup"),
+    ]);
+    shop.finds("tomato soup", &["E", "B", "D", "A", "C"]);
+    shop.finds("TOMATO, soup!", &["E", "B", "D", "A", "C"]);
+    // Misspelt too, though then nothing is told from the order of words.
+    shop.finds("tomatto soup", &["E", "B", "D", "A", "C"]);
+    // Neither beginning nor order: the shorter names.
+    shop.finds("soup tomato", &["E", "A", "C", "B", "D"]);
+}
+
+#[test]
+fn only_the_word_that_nobody_has_is_taken_for_misspelt() {
+    let shop = Shop::with([
+        document("A", "Whole Milk"),
+        document("B", "Whole Silk Scarf"),
+        document("C", "Wholes Mill"),
+    ]);
+    shop.finds("whoel milk", &["A"]);
+    shop.finds("hwole silk", &["B"]);
+    // Each word exists, nothing has both: any may be wrong.
+    shop.finds("scarf mill", &[]);
+    shop.finds("silk mill", &["A"]);
+}
+
+#[test]
+fn scripts_without_blanks_are_found_by_any_part() {
+    let shop = Shop::with([
+        document("A", "全脂牛奶"),
+        document("B", "牛肉和奶酪"),
+        document("C", "牛奶"),
+        document("D", "Молоко пастеризованное"),
+        document("E", "حليب كامل الدسم"),
+    ]);
+    shop.finds("牛奶", &["C", "A", "B"]);
+    shop.finds("молоко", &["D"]);
+    shop.finds("МОЛОКО паст", &["D"]);
+    shop.finds("حليب", &["E"]);
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Shop {
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(report.findings, Vec::<String>::new());
+        assert_eq!(report.findings, []);
     }
 
     /// Asks for something that a worker carries out.

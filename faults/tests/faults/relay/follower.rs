@@ -1,6 +1,8 @@
 //! A read model over a Kafka feed: a sum for each stream.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use eventstore::{Checkpoint, EventStore, Feed, KafkaFeed, KafkaSettings, RecordedEvent};
 use sqlx::PgPool;
@@ -12,10 +14,15 @@ use super::shop::Shop;
 /// Events of a batch.
 const BATCH: usize = 500;
 
+/// So many events in a row without one from the log are no accident.
+const FROM_KAFKA: i64 = 1_000;
+
 /// A follower at work.
 pub(super) struct Follower {
     settings: KafkaSettings,
-    task: JoinHandle<u64>,
+    task: JoinHandle<()>,
+    /// Events that it read from the log.
+    from_log: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
@@ -35,12 +42,33 @@ impl Follower {
             .await
             .unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follow(feed, shop.store.clone(), stop.clone()));
+        let from_log = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(follow(
+            feed,
+            shop.store.clone(),
+            stop.clone(),
+            from_log.clone(),
+        ));
         Follower {
             settings: settings.clone(),
             task,
+            from_log,
             stop,
         }
+    }
+
+    /// Waits until it takes everything from Kafka again, while the log grows.
+    pub(super) async fn back_on_kafka(&self, shop: &Shop) {
+        let (mut began, mut from_log) = (followed(&shop.database.pool).await, u64::MAX);
+        testing::until("it takes everything from Kafka", super::SOON, async || {
+            let position = followed(&shop.database.pool).await;
+            let now = self.from_log.load(Ordering::Relaxed);
+            if now != from_log {
+                (began, from_log) = (position, now);
+            }
+            position - began >= FROM_KAFKA
+        })
+        .await;
     }
 
     /// Waits until it has everything, compares it with the log, and says how much came from the log instead of Kafka: to
@@ -53,7 +81,8 @@ impl Follower {
         })
         .await;
         self.stop.cancel();
-        let from_log = self.task.await.unwrap();
+        self.task.await.unwrap();
+        let from_log = self.from_log.load(Ordering::Relaxed);
         let differences: Vec<(String, i64, i64)> = sqlx::query_as(
             "with expected as (
                select aggregate_type || '-' || aggregate_id as key,
@@ -95,8 +124,13 @@ async fn followed(pool: &PgPool) -> i64 {
         .unwrap()
 }
 
-/// Until it is stopped; hands back how many events came from the log.
-async fn follow(mut feed: KafkaFeed, store: EventStore, stop: CancellationToken) -> u64 {
+/// Until it is stopped; counts how many events came from the log.
+async fn follow(
+    mut feed: KafkaFeed,
+    store: EventStore,
+    stop: CancellationToken,
+    from_log: Arc<AtomicU64>,
+) {
     let mut position = 0;
     while !stop.is_cancelled() {
         let events = feed.next(BATCH).await.unwrap();
@@ -107,8 +141,8 @@ async fn follow(mut feed: KafkaFeed, store: EventStore, stop: CancellationToken)
         if !events.is_empty() {
             fold(store.pool(), &events, position).await;
         }
+        from_log.store(feed.events_from_log(), Ordering::Relaxed);
     }
-    feed.events_from_log()
 }
 
 /// The sums and the position, together.

@@ -67,6 +67,12 @@ async fn with_the_broker_away_commands_go_on_and_the_relay_catches_up() {
         broker.start_again().await;
         caught_up(&shop, &writing, &format!("broker stopped, round {round}")).await;
     }
+    let healthy = Instant::now();
+    follower.back_on_kafka(&shop).await;
+    println!(
+        "relay | the follower is back on Kafka after {:.1?}",
+        healthy.elapsed()
+    );
     let commands = writing.end().await;
     shop.all_published(CAUGHT_UP_WITHIN).await;
     let from_log = follower.checked(&shop).await;

@@ -19,7 +19,6 @@ use super::Bed;
 use super::append::rate;
 use super::figure::{Bounds, Figure, Rate};
 use crate::cli::ReplayBench;
-use crate::first_start::new_product;
 use crate::seed;
 
 const BOUNDS: Bounds = Bounds {
@@ -72,12 +71,11 @@ fn products(count: u64) -> anyhow::Result<Vec<Create>> {
     numbers
         .zip(catalogue.iter().cycle())
         .map(|(number, product)| {
-            let new = new_product(product)?;
             Ok(Create {
                 product_id: ProductId::from(Uuid::now_v7()),
                 sku: format!("{}-{number}", product.sku).parse::<Sku>()?,
-                price: new.price,
-                details: new.details,
+                price: product.price,
+                details: product.details.clone(),
             })
         })
         .collect()
@@ -102,7 +100,7 @@ async fn create(store: &EventStore, products: &[Create]) -> anyhow::Result<()> {
 }
 
 /// What becomes of the product in the index.
-fn document(create: &Create) -> Document {
+pub(super) fn document(create: &Create) -> Document {
     let details = create.details.clone();
     Document {
         product: Some(ProductPart {

@@ -1,0 +1,50 @@
+//! Countries.
+
+use crate::Invalid;
+use crate::text::{text_value, trimmed};
+
+/// The codes that ISO 3166-1 assigns officially, with a blank between them.
+const ASSIGNED: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT \
+    BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH \
+    ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT \
+    HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS \
+    LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI \
+    NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG \
+    SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG \
+    UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
+
+text_value! {
+    /// A country or territory by its ISO 3166-1 alpha-2 code, as `DE`; small letters are accepted and made capital.
+    personal Country, parse
+}
+
+fn parse(raw: String) -> Result<String, Invalid> {
+    let code = trimmed(raw).to_ascii_uppercase();
+    if ASSIGNED.split(' ').any(|assigned| assigned == code) {
+        return Ok(code);
+    }
+    Err(Invalid::new(
+        "country",
+        "must be a two-letter code of ISO 3166-1, as DE",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_country_has_one_spelling() {
+        for raw in ["DE", "de", " De "] {
+            assert_eq!(raw.parse::<Country>().unwrap().as_str(), "DE");
+        }
+        assert_eq!(ASSIGNED.split(' ').count(), 249);
+    }
+
+    #[test]
+    fn what_is_not_assigned_is_refused() {
+        for raw in ["", "D", "DEU", "XX", "UK", "E D", "\u{0}\u{0}", "Germany"] {
+            assert!(raw.parse::<Country>().is_err(), "{raw:?}");
+        }
+    }
+}
