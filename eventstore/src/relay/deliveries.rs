@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -31,6 +32,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("batch.num.messages", "5000"),
     ("retry.backoff.max.ms", "1000"),
 ];
+
+/// For answers on what was sent when something else went wrong. A broker that is well answers within milliseconds.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Publishes in the order in which it is called, by one task only.
 pub(super) struct Producer {
@@ -139,6 +143,22 @@ impl Producer {
         let inner = self.inner.take();
         // Only a panic of the client could fail this, and it would change nothing.
         let _ = tokio::task::spawn_blocking(move || drop(inner)).await;
+    }
+
+    /// Discards what was not sent, gives the brokers [`SETTLED_WITHIN`] to answer what was, and closes. What a broker is
+    /// about to write would else be there only after the next start has looked, and be sent again.
+    pub(super) async fn settle(mut self) {
+        let Some(producer) = self.inner.take() else {
+            return;
+        };
+        producer.purge(PurgeConfig::default().queue());
+        let settled = move || {
+            // Brokers that do not answer in time are what the next start compares the topics for.
+            let _ = producer.flush(SETTLED_WITHIN);
+            producer.purge(PurgeConfig::default().queue().inflight());
+        };
+        // As in `close`.
+        let _ = tokio::task::spawn_blocking(settled).await;
     }
 
     /// At once: what is dropped in the background must not be sent meanwhile.

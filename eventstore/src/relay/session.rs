@@ -90,7 +90,12 @@ pub(super) async fn publish(
         // Whatever went wrong, what has arrived is known.
         let _ = session.save().await;
     }
-    session.producer.close().await;
+    // Another may lead by now: nothing more of this one is to arrive.
+    if lease.is_valid() {
+        session.producer.settle().await;
+    } else {
+        session.producer.close().await;
+    }
     if let Err(RelayError::Truncated {
         topic,
         partition,

@@ -197,7 +197,7 @@ async fn a_flood_of_log_ins_costs_bounded_memory_and_tells_nobody_who_is_there()
         let answer = log_in(format!("warm-{round}@example.org")).await;
         assert_eq!(answer.status(), 401);
     }
-    let before = peak_kib(&shop.up);
+    let before = shop.up.peak_kib();
     let flood = (0..FLOOD).map(|number| log_in(format!("nobody-{number}@example.org")));
     let answers: Vec<Response> = join_all(flood).await;
     let refused = answers.iter().filter(|answer| answer.status() == 503);
@@ -214,7 +214,7 @@ async fn a_flood_of_log_ins_costs_bounded_memory_and_tells_nobody_who_is_there()
         assert!(answer.headers().contains_key("retry-after"));
     }
     let processors = std::thread::available_parallelism().unwrap().get() as u64;
-    let grown = peak_kib(&shop.up) - before;
+    let grown = shop.up.peak_kib() - before;
     assert!(
         grown < processors * HASH_KIB + SLACK_KIB,
         "{grown} KiB more"
@@ -247,16 +247,6 @@ async fn time(asked: impl Future<Output = Response>) -> Duration {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
-}
-
-/// The most memory that it had so far.
-fn peak_kib(nakku: &Nakku) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", nakku.pid())).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -278,6 +278,32 @@ async fn begun(api: &Api, token: &str, announced: usize) -> TcpStream {
     connection
 }
 
+/// Sends a body of so many lines, and returns its length and what was answered.
+async fn upload(
+    api: &Api,
+    token: &str,
+    lines: impl ExactSizeIterator<Item = String> + Clone,
+) -> (u64, String) {
+    let length: usize = lines.clone().map(|line| line.len()).sum();
+    let mut connection = begun(api, token, length).await;
+    for line in lines {
+        connection.write_all(line.as_bytes()).await.unwrap();
+    }
+    let length = length.try_into().unwrap();
+    (length, answered(&mut connection).await)
+}
+
+async fn answered(connection: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    let mut piece = [0; 4_096];
+    while !answer.contains("rejected_total") {
+        let count = connection.read(&mut piece).await.unwrap();
+        assert!(count > 0, "{answer}");
+        answer.push_str(&text(&piece[..count]));
+    }
+    answer
+}
+
 async fn token(api: &Api) -> String {
     let login = json!({"email": ADMINISTRATOR, "password": PASSWORD});
     let answer = api.post("/users/login", &[], &login).await.expect(200);
@@ -309,13 +335,7 @@ async fn an_upload_that_is_cut_off_leaves_what_was_accepted_and_others_are_serve
     let mut connection = begun(&api, &token, all.len()).await;
     connection.write_all(first.as_bytes()).await.unwrap();
     connection.write_all(rest.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    let mut piece = [0; 4_096];
-    while !answer.contains("rejected_total") {
-        let count = connection.read(&mut piece).await.unwrap();
-        assert!(count > 0, "{answer}");
-        answer.push_str(&text(&piece[..count]));
-    }
+    let answer = answered(&mut connection).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(
         answer.contains(&format!("\"unchanged\":{whole_lines},")),
@@ -335,4 +355,37 @@ async fn an_upload_that_is_cut_off_leaves_what_was_accepted_and_others_are_serve
     assert_eq!(last.skus().first(), Some(&sku(5_999).as_str()));
     assert_eq!(shop.products().await, (6_001, 6_001), "every product once");
     up.stop(SIGTERM).await;
+}
+
+/// Products of long descriptions, again and again.
+fn wordy(lines: u32) -> impl ExactSizeIterator<Item = String> + Clone {
+    let description = "Grown with care. ".repeat(200);
+    (0..lines).map(move |number| {
+        let price = json!({"amount_minor": 100, "currency": "EUR"});
+        let product = json!({"sku": sku(number % WORDY), "name": "Ware", "price": price, "description": description});
+        format!("{product}\n")
+    })
+}
+
+const WORDY: u32 = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_longer_import_takes_no_more_memory() {
+    let shop = Shop::new().await;
+    let created = format!("create-admin {ADMINISTRATOR}");
+    shop.settings.succeed(&created).await;
+    // By itself: in one process with the read models it would be their memory that is measured.
+    let mut role = shop.settings.start("command-api --listen 127.0.0.1:0");
+    let api = Api::new(&role.ready().await);
+    let token = token(&api).await;
+    // Everything that is kept of products and of commands under way is there after these.
+    upload(&api, &token, wordy(4 * WORDY)).await;
+
+    let before = role.peak_kib();
+    let (length, answer) = upload(&api, &token, wordy(12 * WORDY)).await;
+    assert!(answer.contains("\"unchanged\":12000,"), "{answer}");
+    let grown = (role.peak_kib() - before) * 1_024;
+    println!("{length} bytes, {grown} more at the most");
+    assert!(grown < length / 4, "{length} bytes took {grown} of memory");
+    role.stop(SIGTERM).await;
 }

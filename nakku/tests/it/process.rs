@@ -203,6 +203,14 @@ impl Nakku {
         Pid::from_raw(self.child.id().expect("it runs").cast_signed())
     }
 
+    /// The most memory that it had so far.
+    pub fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let peak = peak.unwrap().split_whitespace().nth(1);
+        peak.unwrap().parse().unwrap()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }

@@ -97,6 +97,14 @@ pub(super) async fn checked(pool: &PgPool, settings: &KafkaSettings) -> Counts {
     })
 }
 
+/// The events that stand in the topics more than once.
+pub(super) async fn repeated(settings: &KafkaSettings) -> Vec<Event> {
+    let mut seen = HashSet::new();
+    let mut records = records(settings).await;
+    records.retain(|record| !seen.insert(record.event.position));
+    records.into_iter().map(|record| record.event).collect()
+}
+
 /// The whole log.
 pub(super) async fn log(pool: &PgPool) -> Vec<Event> {
     let rows: Vec<(i64, Uuid, String, String, i64, String)> = sqlx::query_as(
