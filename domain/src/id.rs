@@ -60,8 +60,16 @@ id! {
     UserId, "user id"
 }
 id! {
-    /// An order; also names its reservation.
+    /// An order; also the id of the streams of its reservation and of its sagas.
     OrderId, "order id"
+}
+id! {
+    /// A payment; also the id of its stream and the key by which the provider knows it.
+    PaymentId, "payment id"
+}
+id! {
+    /// A delivery; also the id of its stream.
+    DeliveryId, "delivery id"
 }
 
 #[cfg(test)]

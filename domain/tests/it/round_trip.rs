@@ -13,6 +13,8 @@ use proptest::option;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+mod orders;
+
 /// Text as the value types take it: no control characters, no white space around it.
 const TEXT: &str = r"[^\p{C}\p{Z}]([^\p{C}]{0,30}[^\p{C}\p{Z}])?";
 

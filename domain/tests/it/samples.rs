@@ -9,6 +9,9 @@ use domain::{
 };
 use serde_json::Value;
 
+mod orders;
+mod sagas;
+
 /// An event of any aggregate, as the log stores it.
 pub struct Sample {
     pub aggregate_type: &'static str,
@@ -35,7 +38,14 @@ pub fn all() -> Vec<Sample> {
     );
     samples.extend(sku_events().iter().map(|event| sample("sku", event)));
     samples.extend(stock_events().iter().map(|event| sample("stock", event)));
+    samples.extend(orders::all());
+    samples.extend(sagas::all());
     samples
+}
+
+fn samples<E: DomainEvent>(aggregate_type: &'static str, events: &[E]) -> Vec<Sample> {
+    let sample = |event: &E| sample(aggregate_type, event);
+    events.iter().map(sample).collect()
 }
 
 fn sample(aggregate_type: &'static str, event: &impl DomainEvent) -> Sample {
@@ -50,6 +60,14 @@ fn sample(aggregate_type: &'static str, event: &impl DomainEvent) -> Sample {
 
 fn user_id() -> UserId {
     USER_ID.parse().unwrap()
+}
+
+fn order_id() -> OrderId {
+    ORDER_ID.parse().unwrap()
+}
+
+fn pieces(number: u32) -> Quantity {
+    Quantity::new(number).unwrap()
 }
 
 /// Sixteen bytes of tag and as many of text, as a seal has them.
@@ -139,8 +157,7 @@ fn sku_events() -> Vec<sku_claim::Event> {
 fn stock_events() -> Vec<stock::Event> {
     let stock::StockId { store_id, sku } = "store-1:AB-BEE-001".parse().unwrap();
     let (store_id, sku) = (|| store_id.clone(), || sku.clone());
-    let order_id: OrderId = ORDER_ID.parse().unwrap();
-    let quantity = |pieces| Quantity::new(pieces).unwrap();
+    let (order_id, quantity) = (order_id(), pieces);
     vec![
         stock::Event::Received {
             store_id: store_id(),
