@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::event::RecordedEvent;
 use crate::sealing::DataKey;
 
 /// What a command carries besides its streams and its decision.
@@ -46,6 +47,19 @@ impl CommandContext {
             deadline: Instant::now() + DEADLINE,
             data_keys: Vec::new(),
             erased_subjects: Vec::new(),
+        }
+    }
+
+    /// As a consequence of an event: its correlation, its user and its trace go on, and it is the cause.
+    #[must_use]
+    pub fn caused_by(self, event: &RecordedEvent) -> Self {
+        let metadata = event.metadata();
+        Self {
+            correlation_id: metadata.correlation_id,
+            causation_id: Some(event.event_id.to_string()),
+            user_id: metadata.user_id,
+            traceparent: metadata.traceparent,
+            ..self
         }
     }
 }

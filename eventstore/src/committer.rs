@@ -69,8 +69,11 @@ struct Settled {
 }
 
 impl Committer {
-    pub(crate) fn new(pool: &PgPool, cache: StateCache, head: &Arc<watch::Sender<i64>>) -> Self {
-        let cache = Arc::new(cache);
+    pub(crate) fn new(
+        pool: &PgPool,
+        cache: &Arc<StateCache>,
+        head: &Arc<watch::Sender<i64>>,
+    ) -> Self {
         Self {
             idle: (0..LANES)
                 .map(|_| Lane::new(pool.clone(), cache.clone(), head.clone()))

@@ -50,6 +50,18 @@ pub struct Waiting {
     pub event_type: String,
 }
 
+/// Whether the event at a position is among a consumer's dead letters: one that is handled again was parked before.
+pub async fn holds(pool: &PgPool, consumer: &str, position: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from dead_letters where consumer = $1 and log = $2 and position = $3)",
+    )
+    .bind(consumer)
+    .bind(LOG)
+    .bind(position)
+    .fetch_one(pool)
+    .await
+}
+
 /// Why nothing was decided about a dead letter.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {

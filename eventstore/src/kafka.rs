@@ -21,9 +21,12 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 pub use feed::KafkaFeed;
-pub(crate) use link::{Metadata, blocking, request_offsets, topic_partitions};
+pub(crate) use link::{
+    Metadata, blocking, complain, is_final, read, request_offsets, topic_partitions,
+};
 pub use order::Buffered;
 pub(crate) use partition::partition_of;
+pub(crate) use refused::{Reason, Refused};
 pub use topics::{PARTITIONS, TopicState, ensure_topics, missing_topics};
 
 /// Longest wait for an answer of the brokers before the request counts as failed and is tried again.

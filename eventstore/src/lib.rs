@@ -4,6 +4,7 @@
 //! - [`RecordedEvent`] is an event as the log holds it.
 //! - [`Feed`] follows the log in position order, from the store or over Kafka.
 //! - [`Runner`] hands what a feed yields to a [`Handler`]: batches, retry, parking.
+//! - [`Reactions`] hand events to a [`Reactor`], which answers with commands of its own; [`Timers`] hand it what is due.
 //! - [`Relay`] publishes the log to Kafka.
 //! - [`Lease`] says who may do what only one may do.
 //! - [`Sealer`] seals personal fields and opens them again.
@@ -19,12 +20,14 @@ mod feed;
 mod kafka;
 mod lease;
 mod log;
+mod reactor;
 mod relay;
 mod runner;
 mod sealing;
 mod state;
 mod store;
 mod stream;
+mod timers;
 mod transaction;
 
 pub use checkpoint::Checkpoint;
@@ -36,11 +39,16 @@ pub use kafka::{
     missing_topics,
 };
 pub use lease::{Lease, LeaseError, LeaseRow};
+pub use reactor::{
+    Begins, ReactError, Reactions, ReactionsError, Reactor, ReactorProgress, ResetError,
+    reactor_progress,
+};
 pub use relay::{Relay, RelayError, RelayStatus};
 pub use runner::{HandleError, Handler, RunError, Runner, RunnerOptions, Step};
 pub use sealing::{DataKey, Keys, SealError, Sealer};
 pub use store::{EventStore, OpenError, Options, check_keys, check_schema};
 pub use stream::{Stream, StreamSet};
+pub use timers::{DueTimer, TimerHandler, Timers};
 pub use transaction::{begin, begin_with};
 
 /// The name of the log in this database.

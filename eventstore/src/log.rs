@@ -39,6 +39,20 @@ pub(crate) async fn read_after(
     .await
 }
 
+/// The events at these positions, as stored, in order.
+pub(crate) async fn read_at(
+    executor: impl PgExecutor<'_>,
+    positions: &[i64],
+) -> sqlx::Result<Vec<RecordedEvent>> {
+    sqlx::query(&format!(
+        "select {COLUMNS} from events where position = any($1) order by position"
+    ))
+    .bind(positions)
+    .try_map(|row| RecordedEvent::from_row(&row))
+    .fetch_all(executor)
+    .await
+}
+
 /// As [`read_after`], for long pages: the server's binary COPY costs both sides about half of what rows do,
 /// but is planned anew each time.
 pub(crate) async fn scan_after(

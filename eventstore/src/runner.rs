@@ -7,7 +7,7 @@
 
 mod backoff;
 mod batch;
-mod lag;
+pub(crate) mod lag;
 mod parked;
 mod requests;
 
@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::backoff::Backoff;
+pub(crate) use self::backoff::Backoff;
 use self::batch::Batch;
 use self::parked::Parked;
 use crate::checkpoint::Checkpoint;
@@ -34,7 +34,7 @@ const BATCH_MAX: usize = 4_000;
 
 /// Most streams parked for a consumer. More is not a few bad events but a bad consumer, and stepping over
 /// them all would only look healthy.
-const PARKED_STREAMS_MAX: usize = 1_000;
+pub(crate) const PARKED_STREAMS_MAX: usize = 1_000;
 
 /// How often requests of operators (retry, discard) are looked for.
 const REQUESTS_INTERVAL: Duration = Duration::from_millis(500);
@@ -139,7 +139,7 @@ pub struct Runner {
 }
 
 /// Why work inside a step broke off.
-enum Halt {
+pub(crate) enum Halt {
     /// The program ends.
     Stopped,
     Failed(RunError),
@@ -306,7 +306,7 @@ fn holds(events: &[RecordedEvent], position: i64) -> bool {
 }
 
 /// Of an error and its causes, one line.
-fn one_line(error: &dyn Error) -> String {
+pub(crate) fn one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;
@@ -15,6 +16,7 @@ use hmac::{Hmac, Mac};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 /// The secrets of the keys file that the log rests on.
 #[derive(Clone)]
@@ -71,11 +73,17 @@ pub enum SealError {
 pub struct Sealer {
     keys: Keys,
     pool: PgPool,
+    /// Turns at the pool.
+    readers: Arc<Semaphore>,
 }
 
 impl Sealer {
-    pub(crate) fn new(keys: Keys, pool: PgPool) -> Self {
-        Self { keys, pool }
+    pub(crate) fn new(keys: Keys, pool: PgPool, readers: Arc<Semaphore>) -> Self {
+        Self {
+            keys,
+            pool,
+            readers,
+        }
     }
 
     /// Draws the key of a subject that has none. It counts once the command that carries it
@@ -100,6 +108,24 @@ impl Sealer {
         Ok(())
     }
 
+    /// The key of a subject whose stream is in another log, drawn and stored now where this one has none. For nobody who was
+    /// erased: it would be a fresh key.
+    pub async fn key_or_new(&self, subject: &str) -> Result<DataKey, SealError> {
+        if let Some(key) = self.key(subject).await? {
+            return Ok(key);
+        }
+        let drawn = self.new_key(subject);
+        // Another request may have been quicker: its key is the one.
+        sqlx::query(
+            "insert into data_keys (subject, wrapped) values ($1, $2) on conflict (subject) do nothing",
+        )
+        .bind(&drawn.subject)
+        .bind(&drawn.wrapped)
+        .execute(&self.pool)
+        .await?;
+        Ok(self.key(subject).await?.unwrap_or(drawn))
+    }
+
     /// The key of a subject; none if it never had one or was erased.
     pub async fn key(&self, subject: &str) -> Result<Option<DataKey>, SealError> {
         Ok(self.keys_of(&[subject]).await?.remove(subject))
@@ -110,6 +136,8 @@ impl Sealer {
         if subjects.is_empty() {
             return Ok(HashMap::new());
         }
+        // Never closed: without a turn it would go on all the same.
+        let _turn = self.readers.acquire().await;
         let rows: Vec<(String, Vec<u8>)> =
             sqlx::query_as("select subject, wrapped from data_keys where subject = any($1)")
                 .bind(subjects)

@@ -2,6 +2,7 @@
 //! behind a snapshot fits into one; a longer history is read and folded page by page, and gets a snapshot.
 
 mod cached;
+mod current;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,7 +133,7 @@ impl StateCache {
                 Ok(AllFolded(true)) if is_last => {
                     self.keep_if_long(&loading);
                     let to_snapshot = loading.stream.fold.to_snapshot;
-                    self.put(key.clone(), loading.now.clone(), to_snapshot);
+                    self.put_newer(key.clone(), loading.now.clone(), to_snapshot);
                     found.insert(key, Ok(loading.now));
                 }
                 Ok(_) => longer.push(loading),

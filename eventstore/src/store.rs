@@ -1,36 +1,39 @@
 //! The event store of one log.
 
 mod housekeeping;
+mod states;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use cqrs_es::Aggregate;
-use cqrs_es::persist::{EventUpcaster, PersistedEventRepository};
-use postgres_es::PostgresEventRepository;
+use cqrs_es::persist::EventUpcaster;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
 
 pub use self::housekeeping::{check_keys, check_schema};
 use self::housekeeping::{poll_head, purge_outcomes};
 use crate::checkpoint::Checkpoint;
-use crate::command::{CommandContext, Decided, ExecuteError, Executed};
+use crate::command::{CommandContext, CommandId, Decided, ExecuteError, Executed};
 use crate::committer::{Claim, Committer, Decision, InFlight, Registry, Reply, Request};
-use crate::event::{COLUMNS, RecordedEvent, Upcasters, of_known_version};
+use crate::event::{COLUMNS, RecordedEvent, Upcasters};
 use crate::log;
 use crate::sealing::{Keys, Sealer};
-use crate::state::{StateCache, panic_message};
+use crate::state::StateCache;
 use crate::stream::{ErasedState, StreamReference, StreamSet};
 
 /// Commands that may wait for the committer. One more is refused at once: a longer queue would only make
 /// all of them late.
 const QUEUE_MAX: usize = 8_192;
+
+/// Reads of states and keys at a time. Reactors ask hundreds at once; leases are renewed over the same connections, and must
+/// not wait behind them.
+const READERS_MAX: usize = 4;
 
 /// Ids of streams: what a URL, a Kafka key and a log line can carry.
 const STREAM_ID_BYTES_MAX: usize = 200;
@@ -69,6 +72,8 @@ struct Inner {
     committer: std::sync::Mutex<Option<JoinHandle<()>>>,
     in_flight: Registry,
     head: Arc<watch::Sender<i64>>,
+    cache: Arc<StateCache>,
+    readers: Arc<Semaphore>,
     upcasters: Upcasters,
     sealer: Sealer,
     _background: DropGuard,
@@ -82,8 +87,10 @@ impl EventStore {
         let head = Arc::new(watch::Sender::new(log::head(&pool).await?.position));
         let upcasters = Upcasters::new(options.upcasters);
         let cache = StateCache::new(upcasters.clone(), options.snapshot_shapes, pool.clone());
+        let cache = Arc::new(cache);
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let committer = Committer::new(&pool, cache, &head);
+        let committer = Committer::new(&pool, &cache, &head);
+        let readers = Arc::new(Semaphore::new(READERS_MAX));
         let background = CancellationToken::new();
         tokio::spawn(
             background
@@ -97,12 +104,14 @@ impl EventStore {
         );
         Ok(Self {
             inner: Arc::new(Inner {
-                sealer: Sealer::new(options.keys, pool.clone()),
+                sealer: Sealer::new(options.keys, pool.clone(), Arc::clone(&readers)),
+                readers,
                 pool,
                 queue: std::sync::Mutex::new(Some(sender)),
                 committer: std::sync::Mutex::new(Some(tokio::spawn(committer.run(queue)))),
                 in_flight: Registry::default(),
                 head,
+                cache,
                 upcasters,
                 _background: background.drop_guard(),
             }),
@@ -202,40 +211,6 @@ impl EventStore {
         }
     }
 
-    /// The state of one stream, now or at a version, and that version. None if it has no events by then.
-    pub async fn state_at<A: Aggregate>(
-        &self,
-        id: &str,
-        version: Option<i64>,
-    ) -> anyhow::Result<Option<(A, i64)>> {
-        let events = PostgresEventRepository::new(self.inner.pool.clone())
-            .get_events::<A>(id)
-            .await?;
-        let fold = || -> anyhow::Result<Option<(A, i64)>> {
-            let mut folded: Option<(A, i64)> = None;
-            for event in events {
-                let sequence = i64::try_from(event.sequence)?;
-                if version.is_some_and(|version| sequence > version) {
-                    break;
-                }
-                let event = self.inner.upcasters.upcast_serialized(event);
-                let (mut aggregate, _) = folded.unwrap_or_default();
-                let payload = serde_json::from_value(event.payload)?;
-                aggregate.apply(of_known_version::<A::Event>(payload, &event.event_version)?);
-                folded = Some((aggregate, sequence));
-            }
-            Ok(folded)
-        };
-        // An impossible history makes `apply` panic: an error of this stream, not of the caller's task.
-        catch_unwind(AssertUnwindSafe(fold)).map_err(|panic| {
-            let stream = format!("{}/{id}", A::TYPE);
-            anyhow::anyhow!(
-                "the history of {stream} cannot be folded: {}",
-                panic_message(&*panic)
-            )
-        })?
-    }
-
     /// Up to `limit` events of a stream after a version, in order, as stored.
     pub async fn stream_events(
         &self,
@@ -286,6 +261,23 @@ impl EventStore {
     /// Seals and opens personal fields.
     pub fn sealer(&self) -> &Sealer {
         &self.inner.sealer
+    }
+
+    /// The context of a command that the program gives itself, as on seeding or in answer to an event: the same `scope` and
+    /// `id` happen once, however often they are asked for, even if what is asked for differs.
+    #[must_use]
+    pub fn derived_context(&self, name: &'static str, scope: &str, id: &str) -> CommandContext {
+        let parts = [b"derived", scope.as_bytes(), id.as_bytes()];
+        let digest = self.sealer().fingerprint(&parts);
+        CommandContext {
+            command: Some(CommandId {
+                id: Uuid::from_slice(&digest[..16]).expect("16 bytes are a UUID"),
+                fingerprint: digest,
+                expires_after: None,
+                wait_if_in_flight: true,
+            }),
+            ..CommandContext::new(name)
+        }
     }
 
     /// Takes no more commands, and returns when those under way are settled.

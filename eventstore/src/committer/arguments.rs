@@ -1,6 +1,7 @@
 //! The arguments of `append`, as arrays. `draft`, in each, is the command that a row belongs to, and so
 //! gives its group.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::PgConnection;
@@ -46,6 +47,7 @@ pub(super) struct Timers {
     name: Vec<String>,
     due: Vec<Option<DateTime<Utc>>>,
     payload: Vec<Option<String>>,
+    by_name: HashMap<String, usize>,
 }
 
 /// The `k_` arrays.
@@ -99,6 +101,7 @@ impl Commands {
 }
 
 impl Timers {
+    /// Of several changes of one timer in a batch the last one counts: a timer is a stream's, so they stand or fall together.
     pub(super) fn push(&mut self, draft: usize, change: TimerChange) {
         let (name, due, payload) = match change {
             TimerChange::Set(timer) => (
@@ -108,6 +111,13 @@ impl Timers {
             ),
             TimerChange::Clear { name } => (name, None, None),
         };
+        if let Some(place) = self.by_name.get(&name) {
+            self.draft[*place] = draft;
+            self.due[*place] = due;
+            self.payload[*place] = payload;
+            return;
+        }
+        self.by_name.insert(name.clone(), self.name.len());
         self.draft.push(draft);
         self.name.push(name);
         self.due.push(due);

@@ -312,10 +312,9 @@ fn check_payloads(slots: &[usize], changes: &[Change]) -> Result<usize, String> 
     }
     let own_first =
         changes.iter().all(|change| change.events.is_empty()) || !changes[0].events.is_empty();
-    assert!(
-        own_first,
-        "the first event belongs to the command's own stream"
-    );
+    if !own_first {
+        return Err("the first event is not one of the command's own stream".to_owned());
+    }
     Ok(bytes)
 }
 

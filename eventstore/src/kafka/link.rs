@@ -221,8 +221,8 @@ impl Drop for Link {
     }
 }
 
-/// The event of a record, if it may be one of this log.
-fn read(message: &BorrowedMessage<'_>, head: i64) -> Result<RecordedEvent, Reason> {
+/// The event of a record, if it may be one of this log, whose newest position known is `head`.
+pub(crate) fn read(message: &BorrowedMessage<'_>, head: i64) -> Result<RecordedEvent, Reason> {
     let event = record::decode(message).map_err(|error| match error {
         RecordError::OtherLog => Reason::OtherLog,
         RecordError::Header(_) | RecordError::Value => {
@@ -255,7 +255,7 @@ fn note(
 
 /// An error of the client from which it recovers by itself. Repeated several times a second while a broker is
 /// away, so told now and then.
-fn complain(at: &mut Instant, error: &KafkaError) {
+pub(crate) fn complain(at: &mut Instant, error: &KafkaError) {
     let now = Instant::now();
     if now >= *at {
         *at = now + COMPLAINT_INTERVAL;
@@ -264,7 +264,7 @@ fn complain(at: &mut Instant, error: &KafkaError) {
 }
 
 /// Whether the client has to be made anew. Of everything else librdkafka recovers by itself.
-fn is_final(error: &KafkaError) -> bool {
+pub(crate) fn is_final(error: &KafkaError) -> bool {
     match error {
         KafkaError::MessageConsumptionFatal(_) => true,
         KafkaError::MessageConsumption(code) => matches!(

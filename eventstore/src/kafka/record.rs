@@ -20,10 +20,15 @@ pub(crate) const RECORD_OVERHEAD_BYTES: usize = 1_024;
 
 /// The key of a record: everything of one stream is in one partition.
 pub(crate) fn key(event: &RecordedEvent, into: &mut String) {
+    write_key(&event.aggregate_type, &event.aggregate_id, into);
+}
+
+/// The key of the records of a stream.
+pub(crate) fn write_key(aggregate_type: &str, id: &str, into: &mut String) {
     into.clear();
-    into.push_str(&event.aggregate_type);
+    into.push_str(aggregate_type);
     into.push('-');
-    into.push_str(&event.aggregate_id);
+    into.push_str(id);
 }
 
 /// The headers of a record; `epoch` is that of the relay's lease.

@@ -9,7 +9,7 @@ const TOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a record is not handed out. Its event, if it has one, comes from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     Unreadable,
     OtherLog,
     /// Its position is further beyond the log's end than a record can be ahead of what is known of it.
@@ -30,14 +30,14 @@ impl Reason {
 }
 
 /// What was refused so far.
-pub(super) struct Refused {
+pub(crate) struct Refused {
     records: u64,
     untold: u64,
     tell_at: Instant,
 }
 
 impl Refused {
-    pub(super) fn none(now: Instant) -> Self {
+    pub(crate) fn none(now: Instant) -> Self {
         Self {
             records: 0,
             untold: 0,
@@ -45,12 +45,12 @@ impl Refused {
         }
     }
 
-    pub(super) fn records(&self) -> u64 {
+    pub(crate) fn records(&self) -> u64 {
         self.records
     }
 
     /// Counts a record; `place` says where it is, for whoever looks for it.
-    pub(super) fn count(&mut self, reason: Reason, place: impl FnOnce() -> String) {
+    pub(crate) fn count(&mut self, reason: Reason, place: impl FnOnce() -> String) {
         self.records += 1;
         self.untold += 1;
         let reason = reason.name();

@@ -14,7 +14,7 @@ const WAIT_MIN: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Attempts at one thing: without end, each after a longer wait, visible.
-pub(super) struct Backoff<'a> {
+pub(crate) struct Backoff<'a> {
     consumer: &'a str,
     options: &'a RunnerOptions,
     stop: &'a CancellationToken,
@@ -23,7 +23,7 @@ pub(super) struct Backoff<'a> {
 }
 
 impl<'a> Backoff<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         consumer: &'a str,
         options: &'a RunnerOptions,
         stop: &'a CancellationToken,
@@ -46,7 +46,7 @@ impl<'a> Backoff<'a> {
     ///
     /// # Errors
     /// [`Halt::Stopped`] where the program ends meanwhile.
-    pub(super) async fn pause(
+    pub(crate) async fn pause(
         &mut self,
         what: &str,
         error: &(dyn Error + Send + Sync + 'static),

@@ -28,7 +28,7 @@ pub(super) async fn measure(pool: PgPool, name: Option<String>, position: Arc<At
 }
 
 /// Events after a position, and the age of the oldest of them.
-async fn lag(pool: &PgPool, position: i64) -> sqlx::Result<(i64, f64)> {
+pub(crate) async fn lag(pool: &PgPool, position: i64) -> sqlx::Result<(i64, f64)> {
     sqlx::query_as(
         "select greatest(coalesce((select position from events order by position desc limit 1), 0) - $1, 0),
                 greatest(coalesce(extract(epoch from clock_timestamp() - (

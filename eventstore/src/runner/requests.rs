@@ -1,6 +1,5 @@
 //! Taking up what operators asked for: retries and discards.
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
@@ -8,7 +7,8 @@ use super::parked::{Parked, StreamName};
 use super::{Halt, HandleError, Handler, RunError, Runner, holds};
 use crate::checkpoint::Checkpoint;
 use crate::dead_letters::{self, ParkedStream};
-use crate::event::{COLUMNS, RecordedEvent};
+use crate::event::RecordedEvent;
+use crate::log;
 
 /// Events of a parked stream handed over at once.
 const PAGE: i64 = 256;
@@ -121,7 +121,7 @@ impl Runner {
             let read = async {
                 let consumer = &self.consumer;
                 let positions = dead_letters::waiting(pool, consumer, stream, upto, PAGE).await?;
-                read_at(pool, &positions).await
+                log::read_at(pool, &positions).await
             };
             match read.await {
                 Ok(events) => {
@@ -162,14 +162,3 @@ impl Runner {
 
 /// Where a page broke off: the position that failed, and why.
 type Failure = Option<(i64, String)>;
-
-/// The events at these positions, as stored, in order.
-async fn read_at(pool: &PgPool, positions: &[i64]) -> sqlx::Result<Vec<RecordedEvent>> {
-    sqlx::query(&format!(
-        "select {COLUMNS} from events where position = any($1) order by position"
-    ))
-    .bind(positions)
-    .try_map(|row| RecordedEvent::from_row(&row))
-    .fetch_all(pool)
-    .await
-}

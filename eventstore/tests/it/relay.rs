@@ -185,7 +185,7 @@ async fn a_reset_publishes_what_is_missing_and_repeats_nothing_else() {
     relay.stop().await.unwrap();
 }
 
-async fn recreate(settings: &eventstore::KafkaSettings) {
+pub async fn recreate(settings: &eventstore::KafkaSettings) {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", &settings.brokers)
         .create()
