@@ -1,13 +1,18 @@
-//! For tests only: a database of their own on the test server, topics of their own on the test broker, and waiting for
-//! conditions without sleeping through a guessed time.
+//! For tests only: a database of their own on the test server, topics of their own on the test broker, servers of others to
+//! talk to, and waiting for conditions without sleeping through a guessed time.
 //!
 //! The engines come from `scripts/with-engines`, which names them in the environment. A missing one fails the test: nothing
 //! is skipped.
 
 mod database;
+mod server;
 mod until;
 
 pub use database::{Database, database, empty_database, server_url};
+pub use server::{
+    Mail, MailServer, Payment, PaymentProviderProcess, PaymentRequest, Performed, Protection,
+    WebhookCall, WebhookReceiver,
+};
 pub use until::until;
 
 /// Names the PostgreSQL server of the tests: the URL of a superuser.
