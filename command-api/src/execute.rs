@@ -98,18 +98,7 @@ pub fn derived_context(
     scope: &str,
     id: &str,
 ) -> CommandContext {
-    let digest = store
-        .sealer()
-        .fingerprint(&[b"derived", scope.as_bytes(), id.as_bytes()]);
-    CommandContext {
-        command: Some(CommandId {
-            id: first_16_bytes(&digest),
-            fingerprint: digest,
-            expires_after: None,
-            wait_if_in_flight: true,
-        }),
-        ..CommandContext::new(name)
-    }
+    store.derived_context(name, scope, id)
 }
 
 fn first_16_bytes(digest: &[u8]) -> Uuid {

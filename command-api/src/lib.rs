@@ -2,7 +2,8 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`products`], [`inventory`], [`users`], [`sessions`] | what can be done, and how each refusal reads; for routes, seeding and the command line alike |
+//! | [`products`], [`inventory`], [`users`], [`sessions`], [`orders`], [`payments`], [`deliveries`] | what can be done, and how each refusal reads; for routes, seeding and the command line alike |
+//! | [`elsewhere`] | users and products of another process, and the client that asks there |
 //! | `routes` | a resource a file: router, bodies, handlers |
 //! | `execute` | from a request to a command's context, and from its outcome to an answer |
 //! | `member` | a member of a body, parsed into its value type |
@@ -15,9 +16,14 @@ mod execute;
 mod member;
 mod refresh_tokens;
 mod routes;
+mod service_token;
 
+pub mod deliveries;
+pub mod elsewhere;
 pub mod inventory;
+pub mod orders;
 pub mod password;
+pub mod payments;
 pub mod problems;
 pub mod products;
 pub mod sessions;
@@ -38,6 +44,10 @@ pub use execute::derived_context;
 pub use password::{InvalidPassword, Password, Passwords};
 
 use attempts::Attempts;
+use elsewhere::{Catalogue, UserDirectory};
+use routes::deliveries::AssignDelivery;
+use routes::orders::CancelOrder;
+use service_token::ServiceToken;
 
 /// Where the routes of [`router`] are nested; what `Location` headers begin with.
 pub const API_PREFIX: &str = "/api/v1";
@@ -57,11 +67,24 @@ pub enum Context {
     Products,
     /// Stock.
     Inventory,
+    /// What customers buy.
+    Orders,
+    /// What they pay.
+    Payments,
+    /// How it is brought.
+    Deliveries,
 }
 
 impl Context {
     /// All there are.
-    pub const ALL: &[Context] = &[Context::Users, Context::Products, Context::Inventory];
+    pub const ALL: &[Context] = &[
+        Context::Users,
+        Context::Products,
+        Context::Inventory,
+        Context::Orders,
+        Context::Payments,
+        Context::Deliveries,
+    ];
 }
 
 /// What the routes work with. Cheap to clone.
@@ -72,6 +95,10 @@ pub struct CommandApi {
     passwords: Passwords,
     attempts: Arc<Attempts>,
     imports: Arc<Semaphore>,
+    waiting: orders::Waiting,
+    user_directory: Option<Arc<dyn UserDirectory>>,
+    catalogue: Option<Arc<dyn Catalogue>>,
+    service_token: Option<ServiceToken>,
     _background: Arc<DropGuard>,
 }
 
@@ -84,6 +111,10 @@ impl CommandApi {
         let purge = refresh_tokens::purge(store.pool().clone());
         tokio::spawn(background.clone().run_until_cancelled_owned(purge));
         Self {
+            waiting: orders::Waiting::new(store.clone()),
+            user_directory: None,
+            catalogue: None,
+            service_token: None,
             store,
             signer: Arc::new(signer),
             passwords: Passwords::default(),
@@ -92,19 +123,39 @@ impl CommandApi {
             _background: Arc::new(background.drop_guard()),
         }
     }
+
+    /// Customers and couriers are asked for there, because their streams are in another log. Without it they are checked
+    /// with the append.
+    #[must_use]
+    pub fn with_user_directory(mut self, users: Arc<dyn UserDirectory>) -> Self {
+        self.user_directory = Some(users);
+        self
+    }
+
+    /// Other services are known by this token; without one, [`internal`] answers nobody.
+    #[must_use]
+    pub fn with_service_token(mut self, token: &str) -> Self {
+        self.service_token = Some(ServiceToken::new(token));
+        self
+    }
+
+    /// As [`CommandApi::with_user_directory`], of products.
+    #[must_use]
+    pub fn with_catalogue(mut self, products: Arc<dyn Catalogue>) -> Self {
+        self.catalogue = Some(products);
+        self
+    }
 }
 
 /// What routes refer to without naming it in their own bodies.
 #[derive(OpenApi)]
-#[openapi(components(schemas(CommandBody)))]
+#[openapi(components(schemas(CommandBody, CancelOrder, AssignDelivery)))]
 struct Shared;
 
 /// The commands of these contexts, to be nested under [`API_PREFIX`]. Each runs to its end even if its client goes away.
 #[must_use]
 pub fn router(api: CommandApi, contexts: &[Context]) -> OpenApiRouter {
-    routes(contexts)
-        .route_layer(from_fn(http_server::detach))
-        .with_state(api)
+    routes(contexts).with_state(api)
 }
 
 fn routes(contexts: &[Context]) -> OpenApiRouter<CommandApi> {
@@ -112,14 +163,23 @@ fn routes(contexts: &[Context]) -> OpenApiRouter<CommandApi> {
         .iter()
         .filter(|context| contexts.contains(context))
         .map(|context| match context {
-            Context::Users => routes::users::router().merge(routes::sessions::router()),
-            Context::Products => routes::products::router(),
-            Context::Inventory => routes::inventory::router(),
+            Context::Users => detached(routes::users::router().merge(routes::sessions::router())),
+            Context::Products => detached(routes::products::router()),
+            Context::Inventory => detached(routes::inventory::router()),
+            // Its commands are detached one by one: whoever goes away need not be waited for.
+            Context::Orders => routes::orders::router(),
+            Context::Payments => detached(routes::payments::router()),
+            Context::Deliveries => detached(routes::deliveries::router()),
         })
         .fold(
             OpenApiRouter::with_openapi(Shared::openapi()),
             OpenApiRouter::merge,
         )
+}
+
+/// Routes whose handlers run to their end even if the client goes away.
+fn detached(routes: OpenApiRouter<CommandApi>) -> OpenApiRouter<CommandApi> {
+    routes.route_layer(from_fn(http_server::detach))
 }
 
 /// What is documented of [`router`] with every context, without anything that could answer.
@@ -138,4 +198,28 @@ pub fn well_known_document() -> utoipa::openapi::OpenApi {
 #[must_use]
 pub fn well_known(api: CommandApi) -> OpenApiRouter {
     routes::sessions::well_known().with_state(api)
+}
+
+/// What services ask each other, at the root and never through the gateway: `/internal/users/{id}` where users are hosted,
+/// `/internal/products` where products are.
+#[must_use]
+pub fn internal(api: CommandApi, contexts: &[Context]) -> OpenApiRouter {
+    internal_routes(contexts).with_state(api)
+}
+
+/// As [`document`], of [`internal`].
+#[must_use]
+pub fn internal_document() -> utoipa::openapi::OpenApi {
+    internal_routes(Context::ALL).into_openapi()
+}
+
+fn internal_routes(contexts: &[Context]) -> OpenApiRouter<CommandApi> {
+    let mut router = OpenApiRouter::new();
+    if contexts.contains(&Context::Users) {
+        router = router.merge(routes::internal::users());
+    }
+    if contexts.contains(&Context::Products) {
+        router = router.merge(routes::internal::products());
+    }
+    router
 }

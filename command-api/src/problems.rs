@@ -1,6 +1,7 @@
 //! The codes that this API adds to the shared ones.
 
 use axum::http::{HeaderValue, StatusCode, header};
+use eventstore::SealError;
 use http_server::{Kind, Problem};
 
 macro_rules! kinds {
@@ -26,6 +27,18 @@ kinds! {
     INSUFFICIENT_STOCK    CONFLICT     "insufficient-stock"    "fewer pieces are there than asked for"
     STOCK_NOT_RESERVED    CONFLICT     "stock-not-reserved"    "fewer pieces are reserved than asked for"
     STOCK_LIMIT_EXCEEDED  CONFLICT     "stock-limit-exceeded"  "more pieces than a store can have"
+    ORDER_EXISTS          CONFLICT     "order-exists"          "the order exists already"
+    ORDER_ENDED           CONFLICT     "order-ended"           "the order has ended"
+    ORDER_IN_PROGRESS     CONFLICT     "order-in-progress"     "the order has not ended yet"
+    CUSTOMER_NOT_ACTIVE   UNPROCESSABLE_ENTITY "customer-not-active" "the customer cannot order"
+    UNKNOWN_ITEMS         UNPROCESSABLE_ENTITY "unknown-items" "not every item is a product on sale"
+    MIXED_CURRENCIES      UNPROCESSABLE_ENTITY "mixed-currencies" "the items are priced in several currencies"
+    TOTAL_TOO_LARGE       UNPROCESSABLE_ENTITY "total-too-large" "the total is more than can be charged"
+    PAYMENT_NOT_COMPLETED CONFLICT     "payment-not-completed" "no money was taken that could be given back"
+    DELIVERY_OUT_OF_TURN  CONFLICT     "delivery-out-of-turn"  "the delivery is not where this can be done"
+    DELIVERY_TAKEN        CONFLICT     "delivery-taken"        "another courier has the delivery"
+    COURIER_NOT_ACTIVE    UNPROCESSABLE_ENTITY "courier-not-active" "the user is no courier who could bring it"
+    SERVICE_UNREACHABLE   SERVICE_UNAVAILABLE "service-unreachable" "another service did not answer"
 }
 
 /// 401 for a wrong log-in, told apart from a missing token by its code.
@@ -40,6 +53,22 @@ pub(crate) fn of_database(error: sqlx::Error) -> Problem {
     match error {
         sqlx::Error::PoolTimedOut => Problem::overloaded(),
         error => Problem::internal(format!("the database did not answer: {error}")),
+    }
+}
+
+/// As [`of_database`], where data keys are read.
+pub(crate) fn of_sealing(error: SealError) -> Problem {
+    match error {
+        SealError::Database(error) => of_database(error),
+        error @ SealError::OtherMasterKey { .. } => Problem::internal(error),
+    }
+}
+
+/// As [`of_database`], where states are read.
+pub(crate) fn of_states(error: anyhow::Error) -> Problem {
+    match error.downcast::<sqlx::Error>() {
+        Ok(error) => of_database(error),
+        Err(error) => Problem::from(error),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{credentials, execute, problems, refresh_tokens};
 
 pub use change_password::change_password;
 pub use erasure::erase;
+pub(crate) use profile::key_of;
 pub use profile::{ProfileUpdate, add_address, change_preferences, update_profile};
 
 /// What an administrator is called who was made by the program.
@@ -177,7 +178,7 @@ fn problem(error: ExecuteError<Error>) -> Problem {
     execute::problem(error, refusal)
 }
 
-fn seal<T: AsRef<str>>(key: &DataKey, value: &T) -> Sealed<T> {
+pub(crate) fn seal<T: AsRef<str>>(key: &DataKey, value: &T) -> Sealed<T> {
     Sealed::new(key.subject(), key.seal(value.as_ref().as_bytes()))
 }
 

@@ -1,12 +1,14 @@
 //! The success of a command.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::headers::{IDEMPOTENT_REPLAYED, POSITION};
+use crate::headers::{IDEMPOTENT_REPLAYED, POSITION, PREFERENCE_APPLIED};
 use crate::position::{MAIN_LOG, PositionToken};
 use crate::problem::Problem;
 
@@ -29,6 +31,7 @@ pub struct CommandAnswer {
     log: String,
     location: Option<String>,
     replayed: bool,
+    waited: Option<Duration>,
     more: Map<String, Value>,
 }
 
@@ -45,6 +48,7 @@ impl CommandAnswer {
             log: MAIN_LOG.to_owned(),
             location: None,
             replayed: false,
+            waited: None,
             more: Map::new(),
         }
     }
@@ -67,6 +71,13 @@ impl CommandAnswer {
     #[must_use]
     pub fn replayed(mut self, replayed: bool) -> Self {
         self.replayed = replayed;
+        self
+    }
+
+    /// The answer was held back for at most this long, as `Prefer: wait` asked.
+    #[must_use]
+    pub fn waited(mut self, at_most: Duration) -> Self {
+        self.waited = Some(at_most);
         self
     }
 
@@ -93,6 +104,7 @@ impl IntoResponse for CommandAnswer {
             log,
             location,
             replayed,
+            waited,
             more,
         } = self;
         let mut response = axum::Json(Body {
@@ -118,6 +130,10 @@ impl IntoResponse for CommandAnswer {
         headers.insert(POSITION, position.header_value());
         if replayed {
             headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        if let Some(waited) = waited {
+            let applied = HeaderValue::from_str(&format!("wait={}", waited.as_secs()));
+            headers.insert(PREFERENCE_APPLIED, applied.expect("a number is printable"));
         }
         response
     }
@@ -155,5 +171,13 @@ mod tests {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["nakku-position"], "orders:9");
         assert!(!response.headers().contains_key("idempotent-replayed"));
+        assert!(!response.headers().contains_key("preference-applied"));
+    }
+
+    #[test]
+    fn a_preference_that_was_honoured_is_told() {
+        let answer = CommandAnswer::new("p1", 2, 9).waited(Duration::from_secs(10));
+        let response = answer.into_response();
+        assert_eq!(response.headers()["preference-applied"], "wait=10");
     }
 }

@@ -96,6 +96,11 @@ impl Ctx {
     {
         self.tasks.detached(future).await
     }
+
+    /// Resolves once the server is to end: what merely waits should answer then.
+    pub async fn shutdown(&self) {
+        self.tasks.shutdown().await;
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Ctx {

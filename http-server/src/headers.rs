@@ -16,6 +16,8 @@ pub const POSITION: HeaderName = HeaderName::from_static("nakku-position");
 pub const MIN_POSITION: HeaderName = HeaderName::from_static("nakku-min-position");
 /// `Prefer` (RFC 7240); only `wait=N` is understood.
 pub const PREFER: HeaderName = HeaderName::from_static("prefer");
+/// `Preference-Applied` (RFC 7240): which of the preferences was honoured.
+pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// `traceparent` (W3C Trace Context).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 

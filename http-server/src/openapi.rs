@@ -16,6 +16,8 @@ use crate::problem::{FieldError, ProblemDocument};
 
 /// Name of the security scheme: `security(("bearer" = []))` at an operation.
 pub const BEARER: &str = "bearer";
+/// As [`BEARER`], for what services ask each other.
+pub const SERVICE: &str = "service";
 
 /// Splits a router from its document, the document completed by [`complete`].
 pub fn split<S>(router: OpenApiRouter<S>) -> (Router<S>, OpenApi)
@@ -27,7 +29,7 @@ where
     (router, document)
 }
 
-/// Adds what all routes share: the security scheme `bearer`, and the refusals that every operation of its kind may answer
+/// Adds what all routes share: the security schemes, and the refusals that every operation of its kind may answer
 /// with beside those that it names itself.
 pub fn complete(document: &mut OpenApi) {
     let scheme = HttpBuilder::new()
@@ -35,10 +37,15 @@ pub fn complete(document: &mut OpenApi) {
         .bearer_format("JWT")
         .description(Some("access token from `users/login`, good for 15 minutes"))
         .build();
+    let service = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("the token that all services of an installation share"))
+        .build();
     let shared = ComponentsBuilder::new()
         .schema(ProblemDocument::name(), ProblemDocument::schema())
         .schema(FieldError::name(), FieldError::schema())
         .security_scheme(BEARER, SecurityScheme::Http(scheme))
+        .security_scheme(SERVICE, SecurityScheme::Http(service))
         .build();
     let components = document.components.get_or_insert_default();
     components.schemas.extend(shared.schemas);

@@ -17,6 +17,8 @@ pub const LIMIT_DEFAULT: usize = 50;
 pub const LIMIT_MAX: usize = 200;
 /// Bytes of a cursor; those that were handed out are far shorter.
 const CURSOR_BYTES_MAX: usize = 2 * 1024;
+/// The character NUL as JSON writes it.
+const NUL_IN_JSON: &[u8] = b"\\u0000";
 
 /// `?limit=` (50, at most 200) and `&cursor=` of a list. As an extractor: 400 for others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, IntoParams)]
@@ -59,6 +61,10 @@ impl Page {
             return Err(foreign());
         }
         let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| foreign())?;
+        // No list has it in its keys, and no database takes it as text.
+        if json.windows(NUL_IN_JSON.len()).any(|it| it == NUL_IN_JSON) {
+            return Err(foreign());
+        }
         serde_json::from_slice(&json)
             .map(Some)
             .map_err(|_| foreign())
@@ -164,5 +170,7 @@ mod tests {
             assert!(read(wrong).await.is_err(), "{wrong}");
         }
         assert!(read("cursor=%21").await.unwrap().cursor::<i64>().is_err());
+        let nul = format!("cursor={}", encode(&"a\0"));
+        assert!(read(&nul).await.unwrap().cursor::<String>().is_err());
     }
 }

@@ -113,7 +113,7 @@ impl Server {
             address,
             limits,
         } = self;
-        let tasks = Tasks::default();
+        let tasks = Tasks::until(shutdown.clone());
         let connections = TaskTracker::new();
         let cut_off = CancellationToken::new();
         let places = Places::new(limits.connections);

@@ -7,14 +7,31 @@ use axum::extract::Request;
 use axum::http::Extensions;
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 /// The tasks of a server; reaches handlers as a request extension.
 #[derive(Debug, Clone, Default)]
-pub struct Tasks(TaskTracker);
+pub struct Tasks {
+    running: TaskTracker,
+    shutdown: CancellationToken,
+}
 
 impl Tasks {
+    /// Those of a server that ends when `shutdown` says so.
+    pub(crate) fn until(shutdown: CancellationToken) -> Self {
+        Tasks {
+            running: TaskTracker::new(),
+            shutdown,
+        }
+    }
+
+    /// Resolves once the server is to end: what merely waits should answer then. Never without a server.
+    pub async fn shutdown(&self) {
+        self.shutdown.cancelled().await;
+    }
+
     /// The server's tasks. Without a server (a router called directly) nothing drains: tracked by
     /// nobody.
     pub(crate) fn of(extensions: &Extensions) -> Self {
@@ -28,7 +45,7 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.0.spawn(future.in_current_span()).await {
+        match self.running.spawn(future.in_current_span()).await {
             Ok(output) => output,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -41,8 +58,8 @@ impl Tasks {
 
     /// Resolves once no task runs any more.
     pub(crate) async fn finished(&self) {
-        self.0.close();
-        self.0.wait().await;
+        self.running.close();
+        self.running.wait().await;
     }
 }
 

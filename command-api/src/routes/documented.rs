@@ -79,3 +79,13 @@ pub(super) struct Changed(CommandBody);
     reason = "read by the document only; handlers answer a `CommandAnswer`"
 )]
 pub(super) struct Began(CommandBody);
+
+/// The preference of a request that would rather have the end than the beginning.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the document only; handlers take a `Ctx`")]
+pub(super) struct Preference {
+    /// `wait=N`: answer when the order has ended or halts, or after N seconds, at most 30. Anything else is ignored.
+    #[param(rename = "Prefer", example = "wait=10")]
+    prefer: Option<String>,
+}

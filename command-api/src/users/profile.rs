@@ -10,6 +10,7 @@ use http_server::Problem;
 
 use super::email_moves::{self, Current, Outcome};
 use super::{claim_of, command, problem, seal};
+use crate::problems::of_sealing;
 
 /// Which parts of a profile change: `None` leaves one as it is; the inner `None` takes the number away.
 #[derive(Debug, Clone, Default)]
@@ -122,9 +123,10 @@ pub async fn change_preferences(
     command(store, context, id, Command::ChangePreferences(preferences)).await
 }
 
-async fn key_of(store: &EventStore, id: UserId) -> Result<Option<DataKey>, Problem> {
+/// What a user's fields are sealed with; none for whoever was never registered or is erased.
+pub(crate) async fn key_of(store: &EventStore, id: UserId) -> Result<Option<DataKey>, Problem> {
     let key = store.sealer().key(&id.to_string()).await;
-    key.map_err(Problem::internal)
+    key.map_err(of_sealing)
 }
 
 /// Nothing can be sealed for somebody who has no key. Why, the rules say; or it is the repetition of a command that had

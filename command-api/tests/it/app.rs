@@ -16,6 +16,8 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 pub const PASSWORD: &str = "correct horse battery";
+/// What services know each other by.
+pub const SERVICE_TOKEN: &str = "a secret of all services";
 
 pub struct TestApp {
     pub database: testing::Database,
@@ -34,6 +36,19 @@ pub struct Person {
 
 impl TestApp {
     pub async fn start() -> Self {
+        Self::start_with(|api| api).await
+    }
+
+    /// One that knows more, or other services.
+    pub async fn start_with(configure: impl FnOnce(CommandApi) -> CommandApi) -> Self {
+        Self::start_as(|api| configure(api.with_service_token(SERVICE_TOKEN))).await
+    }
+
+    pub async fn without_service_token() -> Self {
+        Self::start_as(|api| api).await
+    }
+
+    async fn start_as(configure: impl FnOnce(CommandApi) -> CommandApi) -> Self {
         let database = testing::database().await;
         let options = Options {
             keys: Keys {
@@ -48,7 +63,8 @@ impl TestApp {
             .unwrap();
         let signer = Signer::new("test", &generate_key()).unwrap();
         let verifier = Verifier::new([signer.public_key().clone()]);
-        let router = router(&CommandApi::new(store.clone(), signer.clone()), &verifier);
+        let api = configure(CommandApi::new(store.clone(), signer.clone()));
+        let router = router(&api, &verifier);
         Self {
             database,
             store,
@@ -136,7 +152,8 @@ impl TestApp {
 fn router(api: &CommandApi, verifier: &Verifier) -> Router {
     let routes = OpenApiRouter::new()
         .nest(API_PREFIX, command_api::router(api.clone(), Context::ALL))
-        .merge(command_api::well_known(api.clone()));
+        .merge(command_api::well_known(api.clone()))
+        .merge(command_api::internal(api.clone(), Context::ALL));
     let (router, _) = http_server::openapi::split(routes);
     let config = EdgeConfig {
         verifier: Some(verifier.clone()),

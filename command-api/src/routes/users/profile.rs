@@ -2,10 +2,7 @@
 
 use axum::extract::State;
 use axum::http::Method;
-use domain::address::{City, Label, Line, Lines, Note, PostalCode};
-use domain::{
-    Address, Channels, Country, Email, NotificationPreferences, PersonName, PhoneNumber, UserId,
-};
+use domain::{Channels, Email, NotificationPreferences, PersonName, PhoneNumber, UserId};
 use garde::Validate;
 use http_server::problem::ProblemDocument;
 use http_server::{Caller, CommandAnswer, Ctx, Json, Path, Problem};
@@ -14,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::super::address::AddressDocument;
 use super::super::documented::{Changed, CommandHeaders};
 use super::own;
 use crate::CommandApi;
@@ -78,58 +76,6 @@ impl From<UpdateProfile> for ProfileUpdate {
             name: body.name.map(Member::into_inner),
             phone: body.phone.map(|phone| phone.map(Member::into_inner)),
             email: body.email.map(Member::into_inner),
-        }
-    }
-}
-
-/// Where goods are to be brought, too.
-#[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct AddAddress {
-    /// What one calls it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, max_length = 50, example = "Home")]
-    #[garde(dive)]
-    label: Option<Member<Label>>,
-    /// Who opens the door, if not oneself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, max_length = 200)]
-    #[garde(dive)]
-    recipient: Option<Member<PersonName>>,
-    /// Street and house and what else leads there, of at most 100 characters each.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 4, example = json!(["Dorset Street 1", "2nd floor"]))]
-    #[garde(length(min = 1, max = Lines::MAX), dive)]
-    lines: Vec<Member<Line>>,
-    /// Absent where the country has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9 -]{1,12}$", example = "10115")]
-    #[garde(dive)]
-    postal_code: Option<Member<PostalCode>>,
-    #[schema(value_type = String, max_length = 100, example = "Berlin")]
-    #[garde(dive)]
-    city: Member<City>,
-    /// ISO 3166-1 alpha-2.
-    #[schema(value_type = String, min_length = 2, max_length = 2, example = "DE")]
-    #[garde(dive)]
-    country: Member<Country>,
-    /// For whoever brings it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, max_length = 500, example = "Ring twice.")]
-    #[garde(dive)]
-    note: Option<Member<Note>>,
-}
-
-impl From<AddAddress> for Address {
-    fn from(body: AddAddress) -> Self {
-        let lines: Vec<Line> = body.lines.into_iter().map(Member::into_inner).collect();
-        Self {
-            label: body.label.map(Member::into_inner),
-            recipient: body.recipient.map(Member::into_inner),
-            lines: Lines::try_from(lines).expect("as many as were validated"),
-            postal_code: body.postal_code.map(Member::into_inner),
-            city: body.city.into_inner(),
-            country: body.country.into_inner(),
-            note: body.note.map(Member::into_inner),
         }
     }
 }
@@ -215,7 +161,7 @@ async fn update_profile(
     post, path = "/users/{id}/addresses", operation_id = "addAddress", tag = "users",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "oneself"), CommandHeaders),
-    request_body = AddAddress,
+    request_body = AddressDocument,
     responses(
         Changed,
         (status = 404, description = "`not-found`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -227,7 +173,7 @@ async fn add_address(
     caller: Caller,
     Path(id): Path<UserId>,
     ctx: Ctx,
-    Json(body): Json<AddAddress>,
+    Json(body): Json<AddressDocument>,
 ) -> Result<CommandAnswer, Problem> {
     own(&caller, id)?;
     let context = api.context(&ctx, ADD_ADDRESS, &[&id.to_string()], &body)?;
