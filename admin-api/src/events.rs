@@ -121,6 +121,24 @@ pub async fn at(executor: impl PgExecutor<'_>, position: i64) -> sqlx::Result<Op
         .await
 }
 
+/// The first `limit` events of a stream, in order.
+pub async fn of_stream(
+    executor: impl PgExecutor<'_>,
+    stream_type: &str,
+    stream_id: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<Event>> {
+    sqlx::query_as(&format!(
+        "select {COLUMNS} from events
+          where aggregate_type = $1 and aggregate_id = $2 order by sequence limit $3"
+    ))
+    .bind(stream_type)
+    .bind(stream_id)
+    .bind(limit)
+    .fetch_all(executor)
+    .await
+}
+
 /// The last version that a stream had at a time, if it had begun.
 pub(crate) async fn version_at(
     executor: impl PgExecutor<'_>,

@@ -1,12 +1,14 @@
 //! The operators' API: what is in the log, how those that follow it do, and what they are asked to
 //! do. Everything needs role `admin`.
 //!
-//! Nothing is carried out here: a replay, a pause or a retry is a row, and whoever holds the lease
-//! takes it up. [`events`] is also what the command line reads the log with.
+//! Little is carried out here: a replay, a pause or a retry of a dead letter is a row, and whoever holds the lease
+//! takes it up. A saga that is let go on is an append ([`sagas`]). [`events`] is also what the command line reads the
+//! log with.
 
 pub mod events;
 pub mod problems;
 mod routes;
+pub mod sagas;
 
 use std::sync::Arc;
 

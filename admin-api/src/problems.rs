@@ -39,6 +39,12 @@ pub const DEAD_LETTER_DISCARDED: Kind = Kind::new(
     "dead-letter-discarded",
     "the dead letter was discarded",
 );
+/// `saga-not-parked`: nothing to go on with.
+pub const SAGA_NOT_PARKED: Kind = Kind::new(
+    StatusCode::CONFLICT,
+    "saga-not-parked",
+    "the saga is not parked",
+);
 
 /// All of them.
 pub const ALL: &[Kind] = &[
@@ -48,6 +54,7 @@ pub const ALL: &[Kind] = &[
     PREVIOUS_GENERATION_UNREADABLE,
     DEAD_LETTER_WAITS,
     DEAD_LETTER_DISCARDED,
+    SAGA_NOT_PARKED,
 ];
 
 /// A statement that failed.

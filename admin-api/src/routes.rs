@@ -6,6 +6,7 @@ mod events;
 mod outbox;
 mod projections;
 mod replays;
+mod sagas;
 mod streams;
 mod tail;
 
@@ -21,6 +22,7 @@ pub(crate) fn router() -> OpenApiRouter<AdminApi> {
     let commands = OpenApiRouter::new()
         .merge(projections::commands())
         .merge(dead_letters::commands())
+        .merge(sagas::commands())
         .route_layer(from_fn(http_server::detach));
     OpenApiRouter::new()
         .merge(streams::router())
@@ -31,6 +33,7 @@ pub(crate) fn router() -> OpenApiRouter<AdminApi> {
         .merge(replays::router())
         .merge(outbox::router())
         .merge(dead_letters::router())
+        .merge(sagas::router())
         .merge(commands)
 }
 

@@ -14,15 +14,23 @@
 // A new event must not compile until every read model has decided about it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod analytics;
+mod deliveries;
 mod generation;
 mod generations;
 mod model;
+mod notifications;
+mod orders;
+mod payments;
 mod products;
+mod projection;
 mod recorded;
 pub mod replay;
 mod rows;
+mod sagas;
 mod search;
 mod stock;
+mod timeline;
 mod transaction;
 mod users;
 pub mod verify;

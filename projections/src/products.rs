@@ -7,6 +7,7 @@ use domain::product::Event;
 use domain::{Price, Product};
 use eventstore::{EventStore, HandleError, RecordedEvent};
 use read_models::products::{self, Money, Product as Row, Status};
+use read_models::tables::Model;
 use sqlx::PgConnection;
 
 use crate::recorded::{self, Recorded};
@@ -18,8 +19,8 @@ pub(crate) const NOT_CREATED: &str = "the product's creation has not been projec
 pub(crate) struct Products;
 
 impl Rows for Products {
-    const READS: &'static str = Product::TYPE;
-    const TABLE: &'static str = "products";
+    const MODEL: &'static Model = &products::MODEL;
+    const READS: &'static [&'static str] = &[Product::TYPE];
     type Event = Event;
     type Key = String;
     type Row = Row;
@@ -31,12 +32,12 @@ impl Rows for Products {
         events.iter().copied().map(recorded::read).collect()
     }
 
-    fn key(recorded: &Recorded<'_, Event>) -> String {
-        recorded.id.to_owned()
+    fn key(recorded: &Recorded<'_, Event>) -> Option<String> {
+        Some(recorded.id.to_owned())
     }
 
-    fn version(row: &Row) -> i64 {
-        row.version
+    fn shows(row: &Row, recorded: &Recorded<'_, Event>) -> bool {
+        row.version >= recorded.version
     }
 
     fn apply(row: Option<Row>, recorded: Recorded<'_, Event>) -> Result<Row, &'static str> {
@@ -106,8 +107,12 @@ impl Rows for Products {
 }
 
 pub(crate) fn money(price: Price) -> Money {
+    amount(price.money())
+}
+
+pub(crate) fn amount(money: domain::Money) -> Money {
     Money {
-        amount_minor: price.amount_minor(),
-        currency: price.currency().code().to_owned(),
+        amount_minor: money.amount_minor,
+        currency: money.currency.code().to_owned(),
     }
 }

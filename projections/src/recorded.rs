@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use chrono::{DateTime, Utc};
 use cqrs_es::DomainEvent;
 use eventstore::{HandleError, RecordedEvent};
 
@@ -13,6 +14,8 @@ pub(crate) struct Recorded<'a, E> {
     pub(crate) id: &'a str,
     /// Version of the stream after it.
     pub(crate) version: i64,
+    /// When it was recorded.
+    pub(crate) at: DateTime<Utc>,
     pub(crate) event: E,
 }
 
@@ -22,8 +25,21 @@ impl<'a, E> Recorded<'a, E> {
             position: self.position,
             id: self.id,
             version: self.version,
+            at: self.at,
             event: to(self.event),
         }
+    }
+
+    /// Where it stands, and what it is.
+    pub(crate) fn split(self) -> (Recorded<'a, ()>, E) {
+        let place = Recorded {
+            position: self.position,
+            id: self.id,
+            version: self.version,
+            at: self.at,
+            event: (),
+        };
+        (place, self.event)
     }
 
     pub(crate) fn try_map<F, X>(
@@ -34,6 +50,7 @@ impl<'a, E> Recorded<'a, E> {
             position: self.position,
             id: self.id,
             version: self.version,
+            at: self.at,
             event: to(self.event)?,
         })
     }
@@ -46,12 +63,18 @@ pub(crate) fn read<E: DomainEvent>(
     let event = recorded
         .decode()
         .map_err(|error| poison(recorded.position, one_line(&error)))?;
-    Ok(Recorded {
+    Ok(of(recorded, event))
+}
+
+/// What was made of an event, in its place.
+pub(crate) fn of<E>(recorded: &RecordedEvent, event: E) -> Recorded<'_, E> {
+    Recorded {
         position: recorded.position,
         id: &recorded.aggregate_id,
         version: recorded.sequence,
+        at: recorded.recorded_at,
         event,
-    })
+    }
 }
 
 /// The event at this position can never be handled as the program is.

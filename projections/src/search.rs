@@ -59,6 +59,7 @@ pub(crate) fn write(
             id,
             version,
             event,
+            ..
         } = recorded;
         match event {
             Change::Product(event) => {

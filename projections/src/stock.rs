@@ -7,6 +7,7 @@ use domain::Stock;
 use domain::stock::Event;
 use eventstore::{EventStore, HandleError, RecordedEvent};
 use read_models::stock::{self, Key, Stock as Row};
+use read_models::tables::Model;
 use sqlx::PgConnection;
 
 use crate::recorded::{self, Recorded};
@@ -15,8 +16,8 @@ use crate::rows::Rows;
 pub(crate) struct StockLevels;
 
 impl Rows for StockLevels {
-    const READS: &'static str = Stock::TYPE;
-    const TABLE: &'static str = "stock";
+    const MODEL: &'static Model = &stock::MODEL;
+    const READS: &'static [&'static str] = &[Stock::TYPE];
     type Event = Row;
     type Key = Key;
     type Row = Row;
@@ -29,12 +30,12 @@ impl Rows for StockLevels {
         events.iter().copied().map(read).collect()
     }
 
-    fn key(recorded: &Recorded<'_, Row>) -> Key {
-        recorded.event.key()
+    fn key(recorded: &Recorded<'_, Row>) -> Option<Key> {
+        Some(recorded.event.key())
     }
 
-    fn version(row: &Row) -> i64 {
-        row.version
+    fn shows(row: &Row, recorded: &Recorded<'_, Row>) -> bool {
+        row.version >= recorded.version
     }
 
     fn apply(_row: Option<Row>, recorded: Recorded<'_, Row>) -> Result<Row, &'static str> {

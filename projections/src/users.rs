@@ -7,6 +7,7 @@ use cqrs_es::Aggregate;
 use domain::user::Event;
 use domain::{Sealed, User};
 use eventstore::{DataKey, EventStore, HandleError, RecordedEvent};
+use read_models::tables::Model;
 use read_models::users::{
     self, Address, Channels, NotificationPreferences, Role, Status, User as Row,
 };
@@ -15,7 +16,7 @@ use sqlx::PgConnection;
 use crate::recorded::{self, Recorded, poison};
 use crate::rows::Rows;
 
-const NOT_REGISTERED: &str = "the user's registration has not been projected";
+pub(crate) const NOT_REGISTERED: &str = "the user's registration has not been projected";
 
 pub(crate) struct Users;
 
@@ -52,8 +53,8 @@ pub(crate) enum Change {
 }
 
 impl Rows for Users {
-    const READS: &'static str = User::TYPE;
-    const TABLE: &'static str = "users";
+    const MODEL: &'static Model = &users::MODEL;
+    const READS: &'static [&'static str] = &[User::TYPE];
     type Event = Effect;
     type Key = String;
     type Row = Row;
@@ -80,12 +81,12 @@ impl Rows for Users {
         events.into_iter().map(open).collect()
     }
 
-    fn key(recorded: &Recorded<'_, Effect>) -> String {
-        recorded.id.to_owned()
+    fn key(recorded: &Recorded<'_, Effect>) -> Option<String> {
+        Some(recorded.id.to_owned())
     }
 
-    fn version(row: &Row) -> i64 {
-        row.version
+    fn shows(row: &Row, recorded: &Recorded<'_, Effect>) -> bool {
+        row.version >= recorded.version
     }
 
     fn apply(row: Option<Row>, recorded: Recorded<'_, Effect>) -> Result<Row, &'static str> {
@@ -240,12 +241,12 @@ fn open(event: Event, keys: &HashMap<String, DataKey>) -> Result<Effect, &'stati
 }
 
 /// The text of a sealed field; none without the key of its subject.
-fn opened<T>(sealed: &Sealed<T>, keys: &HashMap<String, DataKey>) -> Option<String> {
+pub(crate) fn opened<T>(sealed: &Sealed<T>, keys: &HashMap<String, DataKey>) -> Option<String> {
     let plain = keys.get(sealed.subject())?.open(sealed.ciphertext())?;
     String::from_utf8(plain).ok()
 }
 
-fn address_of(address: domain::Address) -> Address {
+pub(crate) fn address_of(address: domain::Address) -> Address {
     Address {
         label: address.label.map(Into::into),
         recipient: address.recipient.map(Into::into),
@@ -257,7 +258,9 @@ fn address_of(address: domain::Address) -> Address {
     }
 }
 
-fn preferences_of(preferences: domain::NotificationPreferences) -> NotificationPreferences {
+pub(crate) fn preferences_of(
+    preferences: domain::NotificationPreferences,
+) -> NotificationPreferences {
     let channels = |domain::Channels {
                         email,
                         webhook,
@@ -281,7 +284,7 @@ fn preferences_of(preferences: domain::NotificationPreferences) -> NotificationP
     }
 }
 
-fn role_of(role: domain::Role) -> Role {
+pub(crate) fn role_of(role: domain::Role) -> Role {
     match role {
         domain::Role::Customer => Role::Customer,
         domain::Role::Courier => Role::Courier,

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::owner::Owner;
 use self::session::{Session, Until};
 use crate::model::ReadModel;
+use crate::sagas;
 
 /// Waits between attempts of an owner that cannot work: doubled from the first to the second.
 const RETRY_MIN: Duration = Duration::from_millis(500);
@@ -101,6 +102,9 @@ impl Worker {
                 return Ok(());
             };
             let owner = Arc::new(Owner::new(self, lease, &shutdown));
+            if self.model == ReadModel::Sagas {
+                tokio::spawn(sagas::report(pool.clone(), owner.stop.clone()));
+            }
             let mut wait = RETRY_MIN;
             while let Err(error) = serve(&owner, Until::Stopped).await {
                 if owner.stop.is_cancelled() {

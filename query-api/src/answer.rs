@@ -27,6 +27,15 @@ impl<T> Answer<T> {
         }
     }
 
+    /// Of a resource that shows more than its version tells of: a client cannot know it already.
+    pub(crate) fn tagged(position: i64, version: i64, body: T) -> Self {
+        Answer {
+            position,
+            version: Some(version),
+            body: Some(body),
+        }
+    }
+
     /// Of a single resource: left out where the client knows this version.
     pub(crate) fn versioned(position: i64, version: i64, body: T, known: &IfNoneMatch) -> Self {
         let body = (!known.names(version)).then_some(body);

@@ -7,6 +7,7 @@ mod answer;
 mod reading;
 mod routes;
 mod searching;
+mod watched_orders;
 
 use std::io;
 use std::path::Path;
@@ -17,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use searching::Searches;
+use watched_orders::WatchedOrders;
 
 /// What the queries read from. Clones share everything.
 #[derive(Clone)]
 pub struct QueryApi {
     pool: PgPool,
     searches: Searches,
+    watched_orders: WatchedOrders,
 }
 
 impl QueryApi {
@@ -51,10 +54,17 @@ impl QueryApi {
             let directory = data_directory.to_owned();
             async move { reader.follow(&pool, &directory, &id.consumer()).await }
         };
+        let watched_orders = WatchedOrders::default();
+        let watching = {
+            let (pool, watched_orders) = (pool.clone(), watched_orders.clone());
+            async move { watched_orders.keep_looking(&pool).await }
+        };
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.run_until_cancelled_owned(following));
         Ok(QueryApi {
             pool,
             searches: Searches::new(reader),
+            watched_orders,
         })
     }
 

@@ -67,16 +67,22 @@ pub(crate) fn unavailable(error: Unavailable) -> Problem {
     }
 }
 
+/// Whether a statement failed because its generation was dropped.
+pub(crate) fn is_undefined_table(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(UNDEFINED_TABLE)
+}
+
 /// Rows that could not be read, as a problem.
 pub(crate) fn database(error: sqlx::Error) -> Problem {
     match error {
         sqlx::Error::PoolTimedOut => Problem::overloaded(),
         // Replayed twice while the query was under way.
-        sqlx::Error::Database(error) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {
-            Problem::from(Kind::PROJECTION_BEHIND)
-                .detail("the read model was replaced meanwhile")
-                .retry_after(RETRY_BUILDING)
-        }
+        error if is_undefined_table(&error) => Problem::from(Kind::PROJECTION_BEHIND)
+            .detail("the read model was replaced meanwhile")
+            .retry_after(RETRY_BUILDING),
         error => Problem::internal(format!("database: {error}")),
     }
 }

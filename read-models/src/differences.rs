@@ -57,7 +57,7 @@ pub struct Differences {
     pub rebuilt_rows: i64,
     /// How many keys differ.
     pub count: i64,
-    /// The first 20 of them, by key.
+    /// The first 20 of them, by table and key.
     pub first: Vec<Difference>,
 }
 
@@ -65,6 +65,15 @@ impl Differences {
     /// Whether the generations are equal.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Takes those of another table in.
+    pub(crate) fn add(&mut self, other: Differences) {
+        self.live_rows += other.live_rows;
+        self.rebuilt_rows += other.rebuilt_rows;
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.truncate(DIFFERENCES_SHOWN_MAX);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The read models at rest: what answers queries.
 //!
-//! One module a model ([`products`], [`stock`], [`users`], [`search`]): its tables or its index,
+//! One module a model ([`IN_TABLES`] lists those in tables, [`search`] is an index): its tables or its index,
 //! made anew for each generation, its rows, and how they are written and read. What is common to
 //! them stands beside: which generation answers ([`generations`]), how far a follower has come
 //! ([`checkpoints`]), waiting for one's own writes ([`positions`]), what two generations disagree
@@ -8,17 +8,26 @@
 //!
 //! Nothing here knows an event; turning events into rows is the work of `projections`.
 
+pub mod analytics;
 pub mod checkpoints;
 mod comments;
+pub mod deliveries;
 pub mod differences;
 pub mod generations;
 pub mod leases;
+pub mod notifications;
+pub mod orders;
+pub mod payments;
 pub mod positions;
 pub mod products;
 pub mod replays;
+pub mod sagas;
 pub mod search;
 pub mod status;
 pub mod stock;
+pub mod tables;
+mod text;
+pub mod timeline;
 pub mod users;
 
 pub use checkpoints::Checkpoint;
@@ -32,19 +41,29 @@ pub const LOG: &str = "main";
 /// construction has parked: they are not the live one's until it takes that one's place.
 pub const REBUILD_SUFFIX: &str = "#rebuild";
 
-/// The read models by name. The search index is registered per data directory, as
-/// `search@<directory id>`.
-pub const NAMES: [&str; 4] = [products::NAME, stock::NAME, users::NAME, search::NAME];
+/// The read models in tables. A model belongs here, and in `projections::ReadModel`.
+pub const IN_TABLES: &[&tables::Model] = &[
+    &analytics::MODEL,
+    &products::MODEL,
+    &stock::MODEL,
+    &users::MODEL,
+    &orders::MODEL,
+    &payments::MODEL,
+    &deliveries::MODEL,
+    &notifications::MODEL,
+    &timeline::MODEL,
+    &sagas::MODEL,
+];
 
 /// The shape that this program gives new generations of a projection, by its registered name.
 /// `None` for a name that is no read model.
 pub fn shape(projection: &str) -> Option<&'static str> {
     match model(projection) {
-        products::NAME => Some(products::SHAPE),
-        stock::NAME => Some(stock::SHAPE),
-        users::NAME => Some(users::SHAPE),
         search::NAME => Some(search::SHAPE),
-        _ => None,
+        name => IN_TABLES
+            .iter()
+            .find(|model| model.name == name)
+            .map(|model| model.shape),
     }
 }
 

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
+use sqlx::PgExecutor;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-use crate::comments;
-use crate::differences::{Compared, Differences};
-use crate::generations::{drop_schema, schema_name};
+use crate::generations::schema_name;
+use crate::tables::{Model, Table};
 
 pub const NAME: &str = "products";
 
@@ -107,39 +106,36 @@ const COLUMN_COMMENTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Makes the tables of a new generation; does nothing where they are.
-pub async fn create_generation(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
-    let schema = schema_name(NAME, generation);
-    for statement in [
-        format!("create schema if not exists {schema}"),
+/// What its generations are made of.
+pub const MODEL: Model = Model {
+    name: NAME,
+    shape: SHAPE,
+    statements: &[
         // Room in each page keeps updates of prices off the indexes.
-        format!(
-            "create table if not exists {schema}.products (
-               id           text collate \"C\" primary key,
-               sku          text collate \"C\" not null,
-               name         text not null,
-               brand        text,
-               description  text,
-               category     jsonb not null,
-               size         text,
-               attributes   jsonb not null,
-               amount_minor bigint not null,
-               currency     text not null,
-               status       text not null,
-               version      bigint not null
-             ) with (fillfactor = 85)"
-        ),
-        format!("create index if not exists products_sku on {schema}.products (sku)"),
-    ] {
-        sqlx::query(&statement).execute(&mut *connection).await?;
-    }
-    comments::write(connection, &schema, NAME, TABLE_COMMENT, COLUMN_COMMENTS).await
-}
-
-/// Drops a generation; does nothing if there is none.
-pub async fn drop_generation(executor: impl PgExecutor<'_>, generation: i32) -> sqlx::Result<()> {
-    drop_schema(executor, NAME, generation).await
-}
+        "create table if not exists {schema}.products (
+           id           text collate \"C\" primary key,
+           sku          text collate \"C\" not null,
+           name         text not null,
+           brand        text,
+           description  text,
+           category     jsonb not null,
+           size         text,
+           attributes   jsonb not null,
+           amount_minor bigint not null,
+           currency     text not null,
+           status       text not null,
+           version      bigint not null
+         ) with (fillfactor = 85)",
+        "create index if not exists products_sku on {schema}.products (sku)",
+    ],
+    tables: &[Table {
+        name: NAME,
+        comment: TABLE_COMMENT,
+        columns: COLUMN_COMMENTS,
+        key: "id",
+        personal: &[],
+    }],
+};
 
 /// Writes many products, replacing those of the same id. Ids must not repeat within one call.
 pub async fn upsert(
@@ -249,19 +245,4 @@ pub async fn list(
     .bind(limit)
     .fetch_all(executor)
     .await
-}
-
-/// Compares two generations by product id.
-pub async fn compare(
-    connection: &mut PgConnection,
-    live: i32,
-    rebuilt: i32,
-) -> sqlx::Result<Differences> {
-    let table = Compared {
-        model: NAME,
-        table: "products",
-        key: "id",
-        personal: &[],
-    };
-    table.between(connection, live, rebuilt).await
 }

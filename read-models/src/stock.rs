@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-use crate::comments;
-use crate::differences::{Compared, Differences};
-use crate::generations::{drop_schema, schema_name};
+use crate::generations::schema_name;
+use crate::tables::{Model, Table};
 
 pub const NAME: &str = "stock";
 
@@ -61,33 +60,30 @@ const COLUMN_COMMENTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Makes the tables of a new generation; does nothing where they are.
-pub async fn create_generation(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
-    let schema = schema_name(NAME, generation);
-    for statement in [
-        format!("create schema if not exists {schema}"),
+/// What its generations are made of.
+pub const MODEL: Model = Model {
+    name: NAME,
+    shape: SHAPE,
+    statements: &[
         // Rows change with every order: room in each page keeps that off the index.
-        format!(
-            "create table if not exists {schema}.stock (
-               store_id  text collate \"C\" not null,
-               sku       text collate \"C\" not null,
-               on_hand   bigint not null,
-               reserved  bigint not null,
-               available bigint not null,
-               version   bigint not null,
-               primary key (store_id, sku)
-             ) with (fillfactor = 70)"
-        ),
-    ] {
-        sqlx::query(&statement).execute(&mut *connection).await?;
-    }
-    comments::write(connection, &schema, NAME, TABLE_COMMENT, COLUMN_COMMENTS).await
-}
-
-/// Drops a generation; does nothing if there is none.
-pub async fn drop_generation(executor: impl PgExecutor<'_>, generation: i32) -> sqlx::Result<()> {
-    drop_schema(executor, NAME, generation).await
-}
+        "create table if not exists {schema}.stock (
+           store_id  text collate \"C\" not null,
+           sku       text collate \"C\" not null,
+           on_hand   bigint not null,
+           reserved  bigint not null,
+           available bigint not null,
+           version   bigint not null,
+           primary key (store_id, sku)
+         ) with (fillfactor = 70)",
+    ],
+    tables: &[Table {
+        name: NAME,
+        comment: TABLE_COMMENT,
+        columns: COLUMN_COMMENTS,
+        key: "store_id || ':' || sku",
+        personal: &[],
+    }],
+};
 
 /// Writes many rows, replacing those of the same key. Keys must not repeat within one call.
 pub async fn upsert(
@@ -179,19 +175,4 @@ pub async fn list(
     .bind(limit)
     .fetch_all(executor)
     .await
-}
-
-/// Compares two generations by `<store_id>:<sku>`.
-pub async fn compare(
-    connection: &mut PgConnection,
-    live: i32,
-    rebuilt: i32,
-) -> sqlx::Result<Differences> {
-    let table = Compared {
-        model: NAME,
-        table: "stock",
-        key: "store_id || ':' || sku",
-        personal: &[],
-    };
-    table.between(connection, live, rebuilt).await
 }

@@ -9,9 +9,8 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-use crate::comments;
-use crate::differences::{Compared, Differences};
-use crate::generations::{drop_schema, schema_name};
+use crate::generations::schema_name;
+use crate::tables::{Model, Table};
 
 pub const NAME: &str = "users";
 
@@ -172,34 +171,29 @@ const COLUMN_COMMENTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Makes the tables of a new generation; does nothing where they are.
-pub async fn create_generation(connection: &mut PgConnection, generation: i32) -> sqlx::Result<()> {
-    let schema = schema_name(NAME, generation);
-    for statement in [
-        format!("create schema if not exists {schema}"),
-        format!(
-            "create table if not exists {schema}.users (
-               id                       text collate \"C\" primary key,
-               email                    text,
-               name                     text,
-               phone                    text,
-               addresses                jsonb not null,
-               notification_preferences jsonb not null,
-               status                   text not null,
-               role                     text not null,
-               version                  bigint not null
-             )"
-        ),
-    ] {
-        sqlx::query(&statement).execute(&mut *connection).await?;
-    }
-    comments::write(connection, &schema, NAME, TABLE_COMMENT, COLUMN_COMMENTS).await
-}
-
-/// Drops a generation; does nothing if there is none.
-pub async fn drop_generation(executor: impl PgExecutor<'_>, generation: i32) -> sqlx::Result<()> {
-    drop_schema(executor, NAME, generation).await
-}
+/// What its generations are made of.
+pub const MODEL: Model = Model {
+    name: NAME,
+    shape: SHAPE,
+    statements: &["create table if not exists {schema}.users (
+           id                       text collate \"C\" primary key,
+           email                    text,
+           name                     text,
+           phone                    text,
+           addresses                jsonb not null,
+           notification_preferences jsonb not null,
+           status                   text not null,
+           role                     text not null,
+           version                  bigint not null
+         )"],
+    tables: &[Table {
+        name: NAME,
+        comment: TABLE_COMMENT,
+        columns: COLUMN_COMMENTS,
+        key: "id",
+        personal: &["email", "name", "phone", "addresses"],
+    }],
+};
 
 /// Writes many users, replacing those of the same id. Ids must not repeat within one call.
 pub async fn upsert(
@@ -317,19 +311,4 @@ pub async fn list(
     .bind(limit)
     .fetch_all(executor)
     .await
-}
-
-/// Compares two generations by user id.
-pub async fn compare(
-    connection: &mut PgConnection,
-    live: i32,
-    rebuilt: i32,
-) -> sqlx::Result<Differences> {
-    let table = Compared {
-        model: NAME,
-        table: "users",
-        key: "id",
-        personal: &["email", "name", "phone", "addresses"],
-    };
-    table.between(connection, live, rebuilt).await
 }

@@ -7,6 +7,7 @@ mod dead_letters;
 mod events;
 mod operations;
 mod projections;
+mod sagas;
 mod seed;
 mod streams;
 mod tail;

@@ -5,10 +5,9 @@ use std::marker::PhantomData;
 use async_trait::async_trait;
 use eventstore::{Checkpoint, EventStore, HandleError, RecordedEvent};
 use read_models::checkpoints::{self, AdvanceError};
-use read_models::generations;
 
 use super::{Generation, OpenError, from_rest, later, of_types, to_rest};
-use crate::rows::{self, Rows};
+use crate::projection::Projection;
 use crate::transaction;
 
 /// PostgreSQL's code for a table that is not there (`undefined_table`).
@@ -17,37 +16,34 @@ const UNDEFINED_TABLE: &str = "42P01";
 /// Rows and checkpoint change in one transaction. The checkpoint moves first: its row is the lock that lets two
 /// writers, one of whom has lost the lease without knowing, only come one after the other, and the conditions on
 /// its position and on the lease's epoch let the late one change nothing.
-pub(crate) struct Tables<R> {
+pub(crate) struct Tables<P> {
     store: EventStore,
-    consumer: String,
     number: i32,
     /// Of the lease that lets it write.
     epoch: i64,
     checkpoint: Checkpoint,
-    rows: PhantomData<fn() -> R>,
+    projection: PhantomData<fn() -> P>,
 }
 
-impl<R: Rows> Tables<R> {
+impl<P: Projection> Tables<P> {
     /// Opens a generation where its last transaction left it.
     pub(crate) async fn open(
         store: &EventStore,
-        consumer: &str,
         number: i32,
         epoch: i64,
     ) -> Result<Self, OpenError> {
-        let pool = store.pool();
-        let exists = generations::has_table(pool, consumer, number, R::TABLE).await?;
+        let (pool, consumer) = (store.pool(), P::MODEL.name);
+        let exists = P::MODEL.has_generation(pool, number).await?;
         let checkpoint = checkpoints::read(pool, consumer, number).await?;
         let Some(checkpoint) = checkpoint.filter(|_| exists) else {
             return Err(OpenError::Damaged(not_there(consumer, number)));
         };
         Ok(Self {
             store: store.clone(),
-            consumer: consumer.to_owned(),
             number,
             epoch,
             checkpoint: from_rest(checkpoint),
-            rows: PhantomData,
+            projection: PhantomData,
         })
     }
 
@@ -57,7 +53,7 @@ impl<R: Rows> Tables<R> {
         if let HandleError::Transient(cause) = &error
             && is_undefined_table(cause)
         {
-            return HandleError::Fenced(not_there(&self.consumer, self.number));
+            return HandleError::Fenced(not_there(P::MODEL.name, self.number));
         }
         error
     }
@@ -74,7 +70,7 @@ fn not_there(consumer: &str, number: i32) -> String {
 }
 
 #[async_trait]
-impl<R: Rows> Generation for Tables<R> {
+impl<P: Projection> Generation for Tables<P> {
     fn number(&self) -> i32 {
         self.number
     }
@@ -88,13 +84,13 @@ impl<R: Rows> Generation for Tables<R> {
         events: &[RecordedEvent],
         upto: &Checkpoint,
     ) -> Result<(), HandleError> {
-        let events = of_types(events, &[R::READS]);
-        let events = R::read(&self.store, &events).await?;
+        let events = of_types(events, P::READS);
+        let events = P::read(&self.store, &events).await?;
         let to = later(&self.checkpoint, upto);
         let mut transaction = transaction::begin(self.store.pool()).await?;
         checkpoints::advance(
             &mut *transaction,
-            &self.consumer,
+            P::MODEL.name,
             self.number,
             self.epoch,
             &to_rest(&self.checkpoint),
@@ -106,7 +102,7 @@ impl<R: Rows> Generation for Tables<R> {
             AdvanceError::Database(error) => error.into(),
         })?;
         fail::fail_point!("projection-checkpoint-moved");
-        let written = rows::write::<R>(&mut transaction, self.number, events).await;
+        let written = P::write(&mut transaction, self.number, events).await;
         written.map_err(|error| self.sort(error))?;
         fail::fail_point!("projection-rows-written");
         transaction.commit().await?;

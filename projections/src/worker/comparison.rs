@@ -1,11 +1,10 @@
 //! Comparing two generations as they were at one position, while both move on.
 
+use read_models::Differences;
 use read_models::search::{self, Snapshot};
-use read_models::{Differences, products, stock, users};
+use read_models::tables::Model;
 use sqlx::PgTransaction;
 use tokio::task::spawn_blocking;
-
-use crate::model::ReadModel;
 
 /// Two generations at one position.
 pub(crate) enum Comparison {
@@ -14,7 +13,7 @@ pub(crate) enum Comparison {
         rebuilt: Snapshot,
     },
     Tables {
-        model: ReadModel,
+        model: &'static Model,
         /// Sees both as of then.
         transaction: PgTransaction<'static>,
         live: i32,
@@ -34,15 +33,7 @@ impl Comparison {
                 mut transaction,
                 live,
                 rebuilt,
-            } => {
-                let connection = &mut *transaction;
-                Ok(match model {
-                    ReadModel::Products => products::compare(connection, live, rebuilt).await?,
-                    ReadModel::Stock => stock::compare(connection, live, rebuilt).await?,
-                    ReadModel::Users => users::compare(connection, live, rebuilt).await?,
-                    ReadModel::Search => anyhow::bail!("an index is compared by its snapshots"),
-                })
-            }
+            } => Ok(model.compare(&mut transaction, live, rebuilt).await?),
         }
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use eventstore::{Checkpoint, EventStore, FeedSource, Lease};
 use read_models::generations::Registration;
 use read_models::search::{self, SearchReader};
-use read_models::{checkpoints, generations, products, stock, users};
+use read_models::{checkpoints, generations};
 use sqlx::PgTransaction;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -17,12 +17,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Worker;
 use super::comparison::Comparison;
-use crate::generation::{Generation, Index, OpenError, Tables, to_rest};
+use crate::generation::{Generation, Index, OpenError, to_rest};
 use crate::model::ReadModel;
-use crate::products::Products;
-use crate::stock::StockLevels;
 use crate::transaction;
-use crate::users::Users;
 
 /// Longest wait for readers of a generation that is to be dropped.
 const DROP_WAIT_MILLIS_MAX: u32 = 10_000;
@@ -135,11 +132,8 @@ impl Owner {
         self.drop_generation(number).await?;
         let mut transaction = self.transaction().await?;
         let connection = &mut *transaction;
-        match self.model {
-            ReadModel::Products => products::create_generation(connection, number).await?,
-            ReadModel::Stock => stock::create_generation(connection, number).await?,
-            ReadModel::Users => users::create_generation(connection, number).await?,
-            ReadModel::Search => {}
+        if let Some(tables) = self.model.tables() {
+            tables.create_generation(connection, number).await?;
         }
         checkpoints::create(&mut *transaction, &self.consumer, number).await?;
         sqlx::query("delete from dead_letters where consumer = $1")
@@ -158,19 +152,11 @@ impl Owner {
 
     /// Opens a generation where it was left.
     pub(crate) async fn open(&self, number: i32) -> Result<Box<dyn Generation>, OpenError> {
-        let (store, consumer, epoch) = (&self.store, &self.consumer, self.lease.epoch());
-        Ok(match self.model {
-            ReadModel::Products => {
-                Box::new(Tables::<Products>::open(store, consumer, number, epoch).await?)
-            }
-            ReadModel::Stock => {
-                Box::new(Tables::<StockLevels>::open(store, consumer, number, epoch).await?)
-            }
-            ReadModel::Users => {
-                Box::new(Tables::<Users>::open(store, consumer, number, epoch).await?)
-            }
-            ReadModel::Search => Box::new(self.open_index(number).await?),
-        })
+        let (model, epoch) = (self.model, self.lease.epoch());
+        match model.open_tables(&self.store, number, epoch).await? {
+            Some(tables) => Ok(tables),
+            None => Ok(Box::new(self.open_index(number).await?)),
+        }
     }
 
     /// An index is taken over from the owner before, who may not know yet that it is one no more, into a
@@ -219,11 +205,9 @@ impl Owner {
             .execute(&mut *transaction)
             .await?;
         let connection = &mut *transaction;
-        match self.model {
-            ReadModel::Products => products::drop_generation(connection, number).await?,
-            ReadModel::Stock => stock::drop_generation(connection, number).await?,
-            ReadModel::Users => users::drop_generation(connection, number).await?,
-            ReadModel::Search => {
+        match self.model.tables() {
+            Some(tables) => tables.drop_generation(connection, number).await?,
+            None => {
                 let (data_directory, epoch) = (self.data_directory.clone(), self.lease.epoch());
                 spawn_blocking(move || search::remove_generation(&data_directory, number, epoch))
                     .await??;
@@ -277,8 +261,9 @@ impl Owner {
         if let (Some(live), Some(rebuilt)) = (live.snapshot(), rebuilt.snapshot()) {
             return Ok(Comparison::Indexes { live, rebuilt });
         }
+        let model = self.model.tables().context("an index shows no snapshot")?;
         Ok(Comparison::Tables {
-            model: self.model,
+            model,
             transaction: transaction::begin_reading(self.store.pool()).await?,
             live: live.number(),
             rebuilt: rebuilt.number(),

@@ -142,7 +142,7 @@ async fn a_user_is_a_row_in_the_clear_until_the_key_is_gone() {
     assert_eq!(bob.email.as_deref(), Some("bob@example.org"));
 }
 
-fn home() -> domain::Address {
+pub fn home() -> domain::Address {
     serde_json::from_str(r#"{"lines":["Dorset Street 1"],"city":"London","country":"GB"}"#).unwrap()
 }
 
@@ -168,7 +168,7 @@ async fn tell_all(shop: &Shop, id: &str) -> i64 {
     shop.user(id, user::Command::ChangePreferences(none)).await
 }
 
-async fn erase(shop: &Shop, id: &str) -> i64 {
+pub async fn erase(shop: &Shop, id: &str) -> i64 {
     let context = CommandContext {
         erased_subjects: vec![id.to_owned()],
         ..CommandContext::new("erase")
@@ -201,7 +201,8 @@ async fn an_erased_user_is_blank_at_once_in_every_generation_and_after_a_replay(
     // One that nobody follows, as after an upgrade: it has the row, and no worker.
     let left = live + 7;
     let mut connection = shop.pool().acquire().await.unwrap();
-    users::create_generation(&mut connection, left)
+    users::MODEL
+        .create_generation(&mut connection, left)
         .await
         .unwrap();
     users::upsert(&mut *connection, left, std::slice::from_ref(&ada))

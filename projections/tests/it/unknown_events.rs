@@ -164,8 +164,8 @@ fn expected(unknown: &[Unknown]) -> Vec<(String, String, i64)> {
         .flat_map(|Unknown { stream, .. }| {
             let (consumers, blocked): (&[&str], _) = match stream.0 {
                 "product" => (&["products", "search"], 1),
-                "stock" => (&["stock", "search"], 0),
-                _ => (&["users"], 0),
+                "stock" => (&["stock", "search", "analytics"], 0),
+                _ => (&["users", "analytics"], 0),
             };
             let name = format!("{}/{}", stream.0, stream.1);
             consumers

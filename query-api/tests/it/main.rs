@@ -2,11 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing step fails its test")]
 
+mod analytics;
+mod deliveries;
 mod inventory;
+mod notifications;
 mod operations;
+mod order_events;
+mod orders;
+mod payments;
 mod products;
 mod search;
 mod seed;
+mod timeline;
 mod users;
 
 use std::time::Duration;
@@ -143,10 +150,20 @@ impl Answer {
 
 /// Follows `next_cursor` from the first page to the last; what `key` says of each item.
 async fn walk(api: &Api, path: &str, list: &str, key: &str) -> Vec<Vec<String>> {
+    walk_with(api, path, &[], list, key).await
+}
+
+async fn walk_with(
+    api: &Api,
+    path: &str,
+    headers: &[(&str, &str)],
+    list: &str,
+    key: &str,
+) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
     let mut cursor = String::new();
     loop {
-        let answer = api.get(&format!("{path}{cursor}")).await;
+        let answer = api.get_with(&format!("{path}{cursor}"), headers).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let items = answer.each(list, key).into_iter().map(str::to_owned);
         pages.push(items.collect());

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use read_models::deliveries::{self, Delivery};
+use read_models::notifications::{self, Notification};
+use read_models::payments::{self, Payment};
 use read_models::products::{self, Money, Product};
 use read_models::search::{self, DirectoryId, Document, ProductPart, SearchWriter, StockPart};
 use read_models::stock::{self, Stock};
+use read_models::timeline;
 use read_models::users::{self, User};
-use read_models::{Checkpoint, checkpoints, generations};
+use read_models::{Checkpoint, checkpoints, generations, orders};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -85,27 +89,24 @@ pub async fn go_live(pool: &PgPool, model: &str, rows: Rows<'_>, position: i64) 
     generations::ensure(pool, model).await.unwrap();
     let begun = generations::begin_building(pool, model, 0).await.unwrap();
     let generation = begun.generation;
+    let tables = read_models::IN_TABLES.iter().find(|it| it.name == model);
     let mut connection = pool.acquire().await.unwrap();
-    match rows {
-        Rows::Products(rows) => {
-            products::create_generation(&mut connection, generation)
-                .await
-                .unwrap();
-            products::upsert(pool, generation, rows).await.unwrap();
-        }
-        Rows::Stock(rows) => {
-            stock::create_generation(&mut connection, generation)
-                .await
-                .unwrap();
-            stock::upsert(pool, generation, rows).await.unwrap();
-        }
-        Rows::Users(rows) => {
-            users::create_generation(&mut connection, generation)
-                .await
-                .unwrap();
-            users::upsert(pool, generation, rows).await.unwrap();
-        }
-    }
+    tables
+        .unwrap()
+        .create_generation(&mut connection, generation)
+        .await
+        .unwrap();
+    let written = match rows {
+        Rows::Products(rows) => products::upsert(pool, generation, rows).await,
+        Rows::Stock(rows) => stock::upsert(pool, generation, rows).await,
+        Rows::Users(rows) => users::upsert(pool, generation, rows).await,
+        Rows::Orders(rows) => orders::upsert(pool, generation, rows).await,
+        Rows::Payments(rows) => payments::upsert(pool, generation, rows).await,
+        Rows::Deliveries(rows) => deliveries::upsert(pool, generation, rows).await,
+        Rows::Notifications(rows) => notifications::upsert(pool, generation, rows).await,
+        Rows::Timeline(rows) => timeline::insert(pool, generation, rows).await,
+    };
+    written.unwrap();
     checkpoints::create(pool, model, generation).await.unwrap();
     advance(pool, model, generation, position).await;
     let shape = read_models::shape(model).unwrap();
@@ -118,6 +119,11 @@ pub enum Rows<'a> {
     Products(&'a [Product]),
     Stock(&'a [Stock]),
     Users(&'a [User]),
+    Orders(&'a [orders::Row]),
+    Payments(&'a [Payment]),
+    Deliveries(&'a [Delivery]),
+    Notifications(&'a [Notification]),
+    Timeline(&'a [timeline::Entry]),
 }
 
 pub async fn advance(pool: &PgPool, model: &str, generation: i32, to: i64) {

@@ -16,4 +16,5 @@ mod search;
 mod seed;
 mod shop;
 mod suggest;
+mod tables;
 mod writer;
