@@ -18,6 +18,8 @@ async fn main() -> anyhow::Result<()> {
         "relay" => roles::relay::run(serde_json::from_str(&told)?).await,
         "follower" => roles::follower::run(serde_json::from_str(&told)?).await,
         "projection" => roles::projection::run(serde_json::from_str(&told)?).await,
-        other => bail!("no role '{other}': writer, relay, follower, projection"),
+        "reactors" => roles::reactors::run(serde_json::from_str(&told)?).await,
+        "orders" => roles::orders::run(serde_json::from_str(&told)?).await,
+        other => bail!("no role '{other}': writer, relay, follower, projection, reactors, orders"),
     }
 }

@@ -6,4 +6,5 @@ mod feeds;
 mod projections;
 mod relay;
 mod replay;
+mod sagas;
 mod writers;
