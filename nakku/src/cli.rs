@@ -2,6 +2,8 @@
 
 mod arguments;
 mod bench;
+mod demo;
+mod sagas;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use uuid::Uuid;
 
 pub use arguments::StreamId;
 pub use bench::{AppendBench, Bench, BenchSubject, QualityBench, RelayBench, ReplayBench};
+pub use demo::Demo;
+pub use sagas::{Sagas, SagasAction};
 
 use crate::config::{self, Flags, Scope};
 
@@ -53,6 +57,8 @@ pub enum Command {
     Relay(Relay),
     /// Role: keeps read models up to date (health and metrics on port 8084)
     Project(Project),
+    /// Role: acts on what happened, as the sagas and their participants do (health and metrics on port 8085)
+    React(React),
     /// Role: the operators' API (port 8086)
     AdminApi,
     /// Create the schema, or bring it to this version
@@ -81,12 +87,29 @@ pub enum Command {
     Projections(Listing),
     /// The state of the relay: what of the log is published
     Outbox(Listing),
+    /// The sagas of the orders, the newest first: what each waits for, which ones halt, how those ended that did
+    Sagas(Sagas),
     /// Events that a consumer could not handle, and those that wait behind them
     DeadLetters(DeadLetters),
     /// Read the log
     Events(Events),
     /// Check the log (no holes, versions contiguous) and every read model against a rebuild; exit 1 on differences
     Verify(Listing),
+    /// Replay real baskets as customers of a running system, over HTTP
+    ///
+    /// Households register at NAKKU_URL (as household-NUMBER@demo.nakku.invalid, with passwords that anybody can work out:
+    /// nothing for a shop that is open to the world), log in and order what they bought; each waits for its order to end.
+    /// Without a file 500 baskets of three stores, which are part of the program.
+    ///
+    /// What the baskets need is put there first, through the API: products that the shop does not have come from a
+    /// catalogue that is part of the program too, and stores receive as many pieces as are missing. That takes staff: the
+    /// account NAKKU_ADMIN_EMAIL where NAKKU_ADMIN_PASSWORD is set, else the keys file of this installation, with which the
+    /// verb signs a token of its own. A system on this machine needs neither to be set.
+    ///
+    /// Of a hundred payments some two are declined and one fails at first, always the same ones. Ends with a table: what
+    /// became of the orders, and the time from placing to completion. Exit 1 where a line could not be read, or an order
+    /// was refused or did not end.
+    Demo(Demo),
     /// Measure this program beside what bounds it, on an engine of its own
     ///
     /// Works in a private PostgreSQL that is thrown away, or in scratch databases of the server in DATABASE_URL and scratch
@@ -126,6 +149,16 @@ pub struct Project {
     /// The read models to keep; all of them without a name
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct React {
+    /// The reactors to run: fulfilment, inventory, payment, delivery, notification; all of them without a name
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Go on after this position of the log; for a log that was rewound by a restore
+    #[arg(long, value_name = "POSITION", requires = "names", value_parser = clap::value_parser!(i64).range(0..))]
+    pub from: Option<i64>,
 }
 
 #[derive(Debug, Args)]
@@ -259,8 +292,10 @@ fn command() -> clap::Command {
         .args(config::flag_arguments(Scope::Every))
         .mut_subcommands(|subcommand| {
             let scopes: &[Scope] = match subcommand.get_name() {
-                "up" => &[Scope::Up],
+                "up" => &[Scope::Up, Scope::React],
+                "react" => &[Scope::Role, Scope::React],
                 "command-api" => &[Scope::Role, Scope::CommandApi],
+                "demo" => &[Scope::Demo],
                 "query-api" | "relay" | "project" | "admin-api" => &[Scope::Role],
                 _ => &[],
             };

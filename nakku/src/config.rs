@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod flags;
 mod masking;
 mod report;
 mod settings;
@@ -13,12 +14,14 @@ mod values;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 
 pub use error::ConfigError;
+pub use flags::{flag_arguments, flags_of};
 pub use report::{EffectiveSetting, Report};
-pub use settings::{SETTINGS, Scope, Setting, flag_arguments, flags_of};
+pub use settings::{SETTINGS, Scope, Setting};
 pub use values::{Context, LogFormat};
 
 use file::FileValues;
@@ -52,6 +55,11 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Without repetition.
     pub contexts: Vec<Context>,
+    /// None: users are streams of this log. So are products.
+    pub user_service_url: Option<String>,
+    pub product_service_url: Option<String>,
+    /// None: no other service is answered.
+    pub service_token: Option<SecretString>,
     pub rate_per_second: u32,
     pub rate_burst: u32,
     pub requests_max: usize,
@@ -60,6 +68,18 @@ pub struct Config {
     pub admin_email: String,
     /// None: a random one.
     pub admin_password: Option<SecretString>,
+    /// None: the built-in provider.
+    pub payment_url: Option<String>,
+    pub payment_key: Option<SecretString>,
+    pub payment_timeout: Duration,
+    pub reply_timeout: Duration,
+    /// None: mail is logged instead.
+    pub smtp_url: Option<SecretString>,
+    pub mail_from: String,
+    pub webhook_url: Option<String>,
+    pub webhook_secret: Option<SecretString>,
+    /// Of a running system, without a slash at its end.
+    pub url: String,
     /// A filter of tracing-subscriber.
     pub log: String,
     pub log_format: LogFormat,
@@ -139,6 +159,9 @@ impl Config {
             port: texts.required("port", values::parsed)?,
             listen: texts.optional("listen", values::parsed)?,
             contexts: texts.required("contexts", values::contexts)?,
+            user_service_url: texts.optional("user_service_url", values::http_url)?,
+            product_service_url: texts.optional("product_service_url", values::http_url)?,
+            service_token: texts.optional("service_token", values::service_token)?,
             rate_per_second: texts.required("rate_per_second", values::in_range(1..=u32::MAX))?,
             rate_burst: texts.required("rate_burst", values::in_range(1..=u32::MAX))?,
             requests_max: texts.required("requests_max", values::in_range(1..=100_000))?,
@@ -146,6 +169,15 @@ impl Config {
             seed: texts.required("seed", values::boolean)?,
             admin_email: texts.required("admin_email", values::email)?,
             admin_password: texts.optional("admin_password", values::password)?,
+            payment_url: texts.optional("payment_url", values::http_url)?,
+            payment_key: texts.optional("payment_key", values::secret)?,
+            payment_timeout: texts.required("payment_timeout", values::seconds)?,
+            reply_timeout: texts.required("reply_timeout", values::seconds)?,
+            smtp_url: texts.optional("smtp_url", values::secret)?,
+            mail_from: texts.required("mail_from", values::text)?,
+            webhook_url: texts.optional("webhook_url", values::http_url)?,
+            webhook_secret: texts.optional("webhook_secret", values::secret)?,
+            url: texts.required("url", values::http_url)?,
             log: texts.required("log", values::log_filter)?,
             log_format: texts.required("log_format", values::log_format)?,
             report: Report::new(texts, &keys_file),

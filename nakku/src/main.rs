@@ -7,11 +7,13 @@ use anyhow::Context;
 use nakku::cli::{self, Cli, Command};
 use nakku::config::{Config, ConfigError};
 use nakku::one_line::one_line;
+use nakku::roles::UnknownReactor;
 use nakku::roles::alone::{self, Role};
 use nakku::roles::up;
 use nakku::verbs::{self, Ended};
 use nakku::{output, telemetry};
 use projections::UnknownModel;
+use reactors::SettingError;
 
 /// A rebuild allocates on every thread what it lets go of in the end: glibc's arenas would keep much of that.
 #[global_allocator]
@@ -65,6 +67,10 @@ async fn run_role_or_verb(command: Command, config: Config) -> anyhow::Result<En
         Command::Project(project) => Role::Project {
             names: project.names,
         },
+        Command::React(react) => Role::React {
+            names: react.names,
+            from: react.from,
+        },
         Command::AdminApi => Role::AdminApi,
         verb => return verbs::run(verb, &config).await,
     };
@@ -80,7 +86,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let is_usage = error.is::<ConfigError>() || error.is::<UnknownModel>();
+    let is_usage = error.is::<ConfigError>()
+        || error.is::<SettingError>()
+        || error.is::<UnknownModel>()
+        || error.is::<UnknownReactor>();
     if is_usage {
         ExitCode::from(EXIT_USAGE)
     } else {

@@ -5,12 +5,21 @@ use eventstore::{FeedSource, KafkaSettings, Topics};
 use crate::config::Config;
 
 /// Aggregate type and topic. One topic a context, so that what belongs together is ordered by its streams only.
-pub const TOPICS: [(&str, &str); 5] = [
+pub const TOPICS: [(&str, &str); 14] = [
     ("user", "user-events"),
     ("email", "user-events"),
     ("product", "product-events"),
     ("sku", "product-events"),
     ("stock", "inventory-events"),
+    ("reservation", "inventory-events"),
+    ("order", "order-events"),
+    ("payment", "payment-events"),
+    ("delivery", "delivery-events"),
+    ("capacity", "delivery-events"),
+    ("slot", "delivery-events"),
+    ("notification", "notification-events"),
+    ("fulfilment", "fulfilment-events"),
+    ("return", "fulfilment-events"),
 ];
 
 /// What the configuration says about Kafka; none where the log is followed directly.

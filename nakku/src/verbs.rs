@@ -3,6 +3,7 @@
 mod bench;
 mod create_admin;
 mod dead_letters;
+mod demo;
 mod erase_user;
 mod events;
 mod import;
@@ -12,6 +13,7 @@ mod outbox;
 mod projections;
 mod replay;
 mod requests;
+mod sagas;
 mod topics;
 mod verify;
 
@@ -59,9 +61,11 @@ pub async fn run(command: Command, config: &Config) -> anyhow::Result<Ended> {
         Command::Replay(arguments) => return replay::run(config, arguments).await,
         Command::Projections(listing) => projections::run(config, listing.output).await,
         Command::Outbox(listing) => outbox::run(config, listing.output).await,
+        Command::Sagas(arguments) => sagas::run(config, arguments).await,
         Command::DeadLetters(arguments) => return dead_letters::run(config, arguments).await,
         Command::Events(arguments) => events::run(config, arguments).await,
         Command::Verify(listing) => return verify::run(config, listing.output).await,
+        Command::Demo(arguments) => return demo::run(config, arguments).await,
         Command::Bench(arguments) => bench::run(config, arguments).await,
         other => bail!("{other:?} is no verb"),
     }

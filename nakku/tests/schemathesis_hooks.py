@@ -6,15 +6,20 @@ import schemathesis
 from schemathesis.core.failures import AcceptedNegativeData
 
 MIN_POSITION = "Nakku-Min-Position"
+PREFER = "Prefer"
 IMPORT = "/api/v1/products/import"
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """A position that the log has not come to is waited for, and then 503 is the answer. Nobody appends so much here."""
+    """What is waited for is not waited for long, and a position that the log has not come to would be answered by 503.
+
+    Nobody appends so much here."""
     wanted = (case.headers or {}).get(MIN_POSITION)
     if isinstance(wanted, str) and wanted.strip().isdecimal():
         case.headers[MIN_POSITION] = "1"
+    if (case.headers or {}).get(PREFER):
+        case.headers[PREFER] = "wait=1"
 
 
 @schemathesis.serializer("application/x-ndjson")

@@ -1,9 +1,5 @@
 //! The list of settings: what each is called in the file, the environment and on the command line, and what is allowed.
 
-use clap::{Arg, ArgAction, ArgMatches};
-
-use super::Flags;
-
 /// One setting.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -36,6 +32,10 @@ pub enum Scope {
     Role,
     /// `command-api`.
     CommandApi,
+    /// `react`, and `up`, which reacts too.
+    React,
+    /// `demo`.
+    Demo,
 }
 
 /// How much of a value may be shown.
@@ -92,7 +92,7 @@ impl Setting {
     }
 
     /// A flag that takes no value and switches the setting off.
-    fn is_switch_off(&self) -> bool {
+    pub(super) fn is_switch_off(&self) -> bool {
         self.flag.is_some_and(|flag| flag.starts_with("no-"))
     }
 }
@@ -190,9 +190,37 @@ pub const SETTINGS: &[Setting] = &[
         "contexts",
         "CONTEXT,…",
         "The contexts to host",
-        "users, products, inventory; several by comma",
+        "users, products, inventory, orders, payments, deliveries; several by comma",
     )
     .only(Scope::CommandApi),
+    setting(
+        "user_service_url",
+        "USER_SERVICE_URL",
+        "user-service-url",
+        "URL",
+        "Who is asked for customers and couriers where this process does not host users; without it the log itself",
+        "an http URL without user and query, as http://users:8081",
+    )
+    .only(Scope::CommandApi),
+    setting(
+        "product_service_url",
+        "PRODUCT_SERVICE_URL",
+        "product-service-url",
+        "URL",
+        "Who is asked for products where this process does not host them; without it the log itself",
+        "an http URL without user and query, as http://products:8081",
+    )
+    .only(Scope::CommandApi),
+    setting(
+        "service_token",
+        "NAKKU_SERVICE_TOKEN",
+        "",
+        "TOKEN",
+        "What services know each other by; without it none of them is answered",
+        "16 to 200 printable characters without blanks",
+    )
+    .masked(Secrecy::Secret)
+    .without_flag(),
     setting(
         "rate_per_second",
         "NAKKU_RATE_PER_SECOND",
@@ -254,6 +282,90 @@ pub const SETTINGS: &[Setting] = &[
     .masked(Secrecy::Secret)
     .without_flag(),
     setting(
+        "payment_url",
+        "NAKKU_PAYMENT_URL",
+        "payment-url",
+        "URL",
+        "The payment provider, by the protocol of docs/payments.md; without it a built-in one that moves no money",
+        "an http URL without user and query, as https://pay.example.org/v1",
+    )
+    .only(Scope::React),
+    setting(
+        "payment_key",
+        "NAKKU_PAYMENT_KEY",
+        "",
+        "TOKEN",
+        "What the payment provider is called with, as a bearer token",
+        "1 or more characters",
+    )
+    .masked(Secrecy::Secret)
+    .without_flag(),
+    setting(
+        "payment_timeout",
+        "NAKKU_PAYMENT_TIMEOUT",
+        "payment-timeout",
+        "SECONDS",
+        "How long an order waits for its payment before it is cancelled",
+        "0.1 to 86400 seconds",
+    )
+    .only(Scope::React),
+    setting(
+        "reply_timeout",
+        "NAKKU_REPLY_TIMEOUT",
+        "reply-timeout",
+        "SECONDS",
+        "How long an order waits for any other answer before it asks again; doubled with each try",
+        "0.1 to 86400 seconds",
+    )
+    .only(Scope::React),
+    setting(
+        "smtp_url",
+        "NAKKU_SMTP_URL",
+        "",
+        "URL",
+        "The mail server for notifications; without it what would be mailed is logged",
+        "an SMTP URL, as smtp://user:password@host:587?tls=required or smtps://host",
+    )
+    .masked(Secrecy::UrlPassword)
+    .without_flag(),
+    setting(
+        "mail_from",
+        "NAKKU_MAIL_FROM",
+        "mail-from",
+        "SENDER",
+        "Who mail is from",
+        "a sender, as Nakku <orders@example.org>",
+    )
+    .only(Scope::React),
+    setting(
+        "webhook_url",
+        "NAKKU_WEBHOOK_URL",
+        "webhook-url",
+        "URL",
+        "The web hook for notifications, called by Standard Webhooks",
+        "an http URL without user and query, as https://shop.example.org/hooks",
+    )
+    .only(Scope::React),
+    setting(
+        "webhook_secret",
+        "NAKKU_WEBHOOK_SECRET",
+        "",
+        "SECRET",
+        "What calls of the web hook are signed with",
+        "whsec_ and 24 to 64 bytes in base64",
+    )
+    .masked(Secrecy::Secret)
+    .without_flag(),
+    setting(
+        "url",
+        "NAKKU_URL",
+        "url",
+        "URL",
+        "The running system that the demo's customers go to",
+        "an http URL without user and query, as http://127.0.0.1:8080",
+    )
+    .only(Scope::Demo),
+    setting(
         "log",
         "NAKKU_LOG",
         "log",
@@ -263,40 +375,3 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("log_format", "NAKKU_LOG_FORMAT", "log-format", "FORMAT", "How it is logged", "text or json"),
 ];
-
-/// The flags of all settings in a scope.
-pub fn flag_arguments(scope: Scope) -> impl Iterator<Item = Arg> {
-    SETTINGS
-        .iter()
-        .filter(move |setting| setting.scope == scope)
-        .filter_map(move |setting| {
-            let flag = setting.flag?;
-            let argument = Arg::new(setting.name)
-                .long(flag)
-                .help(format!("{} [env: {}]", setting.help, setting.variable))
-                .help_heading("Settings")
-                .global(scope == Scope::Every);
-            Some(if setting.is_switch_off() {
-                argument.action(ArgAction::SetTrue)
-            } else {
-                argument
-                    .value_name(setting.value_name)
-                    .action(ArgAction::Set)
-            })
-        })
-}
-
-/// The settings that were given as flags.
-pub fn flags_of(matches: &ArgMatches) -> Flags {
-    let mut flags = Flags::new();
-    for setting in SETTINGS {
-        if setting.is_switch_off() {
-            if let Ok(Some(true)) = matches.try_get_one::<bool>(setting.name) {
-                flags.insert(setting.name, false.to_string());
-            }
-        } else if let Ok(Some(text)) = matches.try_get_one::<String>(setting.name) {
-            flags.insert(setting.name, text.clone());
-        }
-    }
-    flags
-}

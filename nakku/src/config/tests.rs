@@ -84,7 +84,14 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(config.listen_or(8082), "127.0.0.1:8082".parse().unwrap());
     assert_eq!(
         config.contexts,
-        [Context::Users, Context::Products, Context::Inventory]
+        [
+            Context::Users,
+            Context::Products,
+            Context::Inventory,
+            Context::Orders,
+            Context::Payments,
+            Context::Deliveries
+        ]
     );
     assert!(config.seed);
     assert!(
@@ -191,7 +198,14 @@ fn every_kind_of_bad_value_is_refused() {
         ("NAKKU_KAFKA_OPTIONS", "linger.ms=1,linger.ms=2"),
         ("NAKKU_HOST", "localhost:80"),
         ("NAKKU_LISTEN", "8081"),
-        ("NAKKU_CONTEXTS", "users,orders"),
+        ("NAKKU_CONTEXTS", "users,baskets"),
+        ("USER_SERVICE_URL", "users:8081"),
+        ("PRODUCT_SERVICE_URL", "http://me:secret@products:8081"),
+        ("NAKKU_SERVICE_TOKEN", "short"),
+        ("NAKKU_PAYMENT_URL", "provider:80"),
+        ("NAKKU_PAYMENT_TIMEOUT", "0"),
+        ("NAKKU_REPLY_TIMEOUT", "soon"),
+        ("NAKKU_WEBHOOK_URL", "ftp://shop.example.org"),
         ("NAKKU_RATE_PER_SECOND", "0"),
         ("NAKKU_SEED", "maybe"),
         ("NAKKU_ADMIN_EMAIL", "nobody"),

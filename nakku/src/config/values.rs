@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
@@ -11,12 +12,22 @@ use tracing_subscriber::EnvFilter;
 /// Kafka takes 249 characters for a topic's name; the longest of ours has 19.
 const TOPIC_PREFIX_LENGTH_MAX: usize = 100;
 
+/// Less is shorter than a busy machine takes for anything; more is longer than anybody waits for groceries.
+const SECONDS_MIN: f64 = 0.1;
+const SECONDS_MAX: f64 = 86_400.0;
+
+/// Of the token by which services know each other.
+const SERVICE_TOKEN_LENGTHS: RangeInclusive<usize> = 16..=200;
+
 /// A context whose commands command-api can host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Context {
     Users,
     Products,
     Inventory,
+    Orders,
+    Payments,
+    Deliveries,
 }
 
 /// How log lines are written.
@@ -117,6 +128,9 @@ pub(super) fn contexts(text: &str) -> Option<Vec<Context>> {
             "users" => Context::Users,
             "products" => Context::Products,
             "inventory" => Context::Inventory,
+            "orders" => Context::Orders,
+            "payments" => Context::Payments,
+            "deliveries" => Context::Deliveries,
             _ => return None,
         };
         contexts.push(context);
@@ -136,6 +150,40 @@ pub(super) fn password(text: &str) -> Option<SecretString> {
     text.parse::<command_api::Password>()
         .is_ok()
         .then(|| SecretString::from(text))
+}
+
+pub(super) fn http_url(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text.trim()).ok()?;
+    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+    // Whoever speaks to the API has a token; a password here would end up in messages.
+    let is_plain = url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    (is_http && is_plain).then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Sent as a header, and nothing that could be guessed.
+pub(super) fn service_token(text: &str) -> Option<SecretString> {
+    let text = text.trim();
+    let is_allowed = SERVICE_TOKEN_LENGTHS.contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_allowed.then(|| SecretString::from(text))
+}
+
+/// Of something that is sent as a header.
+pub(super) fn secret(text: &str) -> Option<SecretString> {
+    (!text.trim().is_empty()).then(|| SecretString::from(text.trim()))
+}
+
+pub(super) fn text(text: &str) -> Option<String> {
+    (!text.trim().is_empty()).then(|| text.trim().to_owned())
+}
+
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    parsed(text)
+        .filter(|seconds: &f64| (SECONDS_MIN..=SECONDS_MAX).contains(seconds))
+        .map(Duration::from_secs_f64)
 }
 
 pub(super) fn log_filter(text: &str) -> Option<String> {
@@ -164,6 +212,9 @@ impl Context {
             Context::Users => "users",
             Context::Products => "products",
             Context::Inventory => "inventory",
+            Context::Orders => "orders",
+            Context::Payments => "payments",
+            Context::Deliveries => "deliveries",
         }
     }
 }

@@ -4,7 +4,7 @@ use http_server::Server;
 
 use super::part::{Part, Resources};
 use super::serving::Serving;
-use super::{admin_api, command_api, project, query_api, relay};
+use super::{admin_api, command_api, project, query_api, react, relay};
 use crate::config::{Config, ConfigError};
 use crate::installation::Installation;
 use crate::shutdown;
@@ -22,6 +22,12 @@ pub enum Role {
         /// The read models; all where none is named.
         names: Vec<String>,
     },
+    React {
+        /// The reactors; all where none is named.
+        names: Vec<String>,
+        /// Go on after this position.
+        from: Option<i64>,
+    },
     AdminApi,
 }
 
@@ -32,6 +38,7 @@ impl Role {
             Role::QueryApi => "query-api",
             Role::Relay { .. } => "relay",
             Role::Project { .. } => "project",
+            Role::React { .. } => "react",
             Role::AdminApi => "admin-api",
         }
     }
@@ -43,6 +50,7 @@ impl Role {
             Role::QueryApi => 8082,
             Role::Relay { .. } => 8083,
             Role::Project { .. } => 8084,
+            Role::React { .. } => 8085,
             Role::AdminApi => 8086,
         }
     }
@@ -54,6 +62,7 @@ impl Role {
                 Err(ConfigError::Missing("kafka_brokers").into())
             }
             Role::Project { names } => project::models(names).map(|_| ()),
+            Role::React { names, .. } => react::check(names, config),
             Role::CommandApi | Role::QueryApi | Role::Relay { .. } | Role::AdminApi => Ok(()),
         }
     }
@@ -64,6 +73,7 @@ impl Role {
             Role::QueryApi => Ok(query_api::part(resources)?.0),
             Role::Relay { from } => relay::part_alone(resources, *from).await,
             Role::Project { names } => project::part(resources, names, None).await,
+            Role::React { names, from } => react::part(resources, names, *from).await,
             Role::AdminApi => admin_api::part(resources).await,
         }
     }

@@ -2,7 +2,6 @@
 
 use command_api::API_PREFIX;
 use query_api::QueryApi;
-use read_models::{products, stock, users};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::checks;
@@ -16,9 +15,9 @@ pub(super) fn part(resources: &Resources) -> anyhow::Result<(Part, QueryApi)> {
         &resources.config.data_dir,
         resources.stop.clone(),
     )?;
-    let mut checks: Vec<_> = [products::NAME, stock::NAME, users::NAME]
-        .into_iter()
-        .map(|model| checks::readable(pool.clone(), model))
+    let mut checks: Vec<_> = read_models::IN_TABLES
+        .iter()
+        .map(|model| checks::readable(pool.clone(), model.name))
         .collect();
     checks.push(checks::searchable(api.search_reader().clone()));
     let part = Part {

@@ -15,12 +15,8 @@ pub(super) async fn read_models_at(
     search: &SearchReader,
     position: i64,
 ) -> anyhow::Result<()> {
-    for name in [
-        read_models::products::NAME,
-        read_models::stock::NAME,
-        read_models::users::NAME,
-    ] {
-        table_at(pool, name, position).await?;
+    for model in read_models::IN_TABLES {
+        table_at(pool, model.name, position).await?;
     }
     while let Err(behind) = search.await_position(position, Instant::now() + WAIT).await {
         tracing::info!(%behind, "waiting for a read model");

@@ -6,7 +6,7 @@ use read_models::search::SearchReader;
 
 use super::part::{Part, Resources};
 use super::serving::Serving;
-use super::{admin_api, command_api, project, query_api, ready, relay};
+use super::{admin_api, command_api, project, query_api, react, ready, relay};
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::{first_start, installation, output, schema, shutdown};
@@ -80,6 +80,7 @@ async fn start(config: Config, database: &Database) -> anyhow::Result<Started> {
         query_part,
         admin_api::part(&resources).await?,
         project::part(&resources, &[], Some(search.clone())).await?,
+        react::part(&resources, &[], None).await?,
     ];
     if let Some(kafka) = resources.kafka.clone() {
         parts.push(relay::part_beside(&resources, kafka).await?);

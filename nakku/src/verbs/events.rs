@@ -71,7 +71,7 @@ async fn head(pool: &PgPool) -> sqlx::Result<i64> {
 }
 
 /// Position, time, type, stream and version, payload: what a person looks for, in this order.
-fn line(event: &Event) -> String {
+pub(super) fn line(event: &Event) -> String {
     format!(
         "{:>9}  {}  {:<22}  {}/{}@{}  {}",
         event.position,

@@ -1,8 +1,8 @@
 //! `nakku import`.
 
 mod arrival;
-mod input;
-mod progress;
+pub(super) mod input;
+pub(super) mod progress;
 
 use std::time::{Duration, Instant};
 

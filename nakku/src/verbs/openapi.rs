@@ -26,7 +26,8 @@ pub fn document() -> OpenApi {
         whole.merge(OpenApiRouter::new().nest(API_PREFIX, part))
     });
     let well_known = OpenApiRouter::<()>::with_openapi(command_api::well_known_document());
-    let (_, mut document) = openapi::split(api.merge(well_known));
+    let internal = OpenApiRouter::<()>::with_openapi(command_api::internal_document());
+    let (_, mut document) = openapi::split(api.merge(well_known).merge(internal));
     describe(&mut document);
     document
 }

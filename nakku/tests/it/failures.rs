@@ -71,9 +71,13 @@ async fn bad_configuration_names_the_setting() {
 #[tokio::test]
 async fn a_read_model_that_is_none_is_a_usage_error() {
     let machine = Machine::new();
-    for line in ["replay orders", "project orders"] {
+    for line in ["replay invoices", "project invoices"] {
         let output = machine.settings.run(line).await;
-        refused(&output, 2, &["orders", "products, stock, users and search"]);
+        refused(
+            &output,
+            2,
+            &["invoices", "only products, stock, users", "orders"],
+        );
     }
     assert!(machine.is_untouched());
 }

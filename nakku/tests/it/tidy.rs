@@ -30,6 +30,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("projections", &["domain", "eventstore", "read-models"]),
     ("command-api", &["domain", "eventstore", "http-server"]),
     ("query-api", &["read-models", "http-server"]),
+    ("reactors", &["domain", "eventstore"]),
     (
         "admin-api",
         &["domain", "eventstore", "read-models", "http-server"],
@@ -44,15 +45,19 @@ const MAP: &[(&str, &[&str])] = &[
             "http-server",
             "projections",
             "query-api",
+            "reactors",
             "read-models",
         ],
     ),
 ];
 
 /// What does I/O.
-const IMPURE: [&str; 9] = [
-    "tokio", "sqlx", "axum", "reqwest", "hyper", "rdkafka", "tantivy", "chrono", "rand",
+const IMPURE: [&str; 8] = [
+    "tokio", "sqlx", "axum", "reqwest", "hyper", "rdkafka", "tantivy", "rand",
 ];
+
+/// What reads a clock.
+const CLOCKS: [&str; 4] = ["Utc::now", "Local::now", "Instant::now", "SystemTime"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -148,6 +153,12 @@ fn the_domain_does_no_io() {
     let direct = dependencies("domain", "dependencies");
     for name in IMPURE {
         assert!(!direct.contains(name), "domain depends on {name}");
+    }
+    for (file, text) in sources() {
+        for clock in CLOCKS {
+            let reads = file.starts_with("domain/") && text.contains(clock);
+            assert!(!reads, "{file} reads a clock");
+        }
     }
 }
 

@@ -22,7 +22,7 @@ const STANDARD_INPUT: &str = "-";
 
 /// Why a catalogue broke off.
 #[derive(Debug)]
-pub(super) enum NoMore {
+pub(in crate::verbs) enum NoMore {
     /// The program was asked to end.
     Interrupted,
     Unreadable {
@@ -32,7 +32,7 @@ pub(super) enum NoMore {
 }
 
 /// A catalogue that can be read.
-pub(super) struct Input {
+pub(in crate::verbs) struct Input {
     name: String,
     reader: Box<dyn Read + Send>,
     /// Bytes of it, where that is known.
@@ -42,7 +42,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens a file, or standard input for `-`.
-    pub(super) fn open(path: &Path) -> anyhow::Result<Input> {
+    pub(in crate::verbs) fn open(path: &Path) -> anyhow::Result<Input> {
         if path.as_os_str() == STANDARD_INPUT {
             return Ok(Input {
                 name: "standard input".to_owned(),
@@ -65,6 +65,16 @@ impl Input {
         })
     }
 
+    /// What is part of the program.
+    pub(in crate::verbs) fn embedded(name: &str, bytes: &'static [u8]) -> Input {
+        Input {
+            name: name.to_owned(),
+            reader: Box::new(bytes),
+            length: Some(bytes.len() as u64),
+            taken: Arc::default(),
+        }
+    }
+
     /// Bytes of it, where that is known.
     pub(super) fn length(&self) -> Option<u64> {
         self.length
@@ -76,7 +86,7 @@ impl Input {
     }
 
     /// Reads it in a thread of its own, which may hang on a terminal or a pipe without holding up the end of the program.
-    pub(super) fn into_stream(
+    pub(in crate::verbs) fn into_stream(
         self,
         shutdown: CancellationToken,
     ) -> impl Stream<Item = Result<Bytes, NoMore>> + Send {

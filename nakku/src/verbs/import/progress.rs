@@ -114,6 +114,6 @@ impl Observer for Progress {
 /// A second's worth.
 // Counts of lines are far below 2^53: exact as floats.
 #[expect(clippy::cast_precision_loss)]
-pub(super) fn rate(count: u64, time: Duration) -> f64 {
+pub(in crate::verbs) fn rate(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(0.001)
 }

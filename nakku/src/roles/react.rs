@@ -1,0 +1,251 @@
+//! Acting on what happened: the sagas, and their participants.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use domain::fulfilment::Patience;
+use eventstore::{EventStore, Reactions, Reactor, TimerHandler, Timers};
+use reactors::channel::{
+    Channel, EmailChannel, EmailSettings, LogChannel, WebhookChannel, WebhookSecret,
+    WebhookSettings,
+};
+use reactors::delivery::{self, Deliveries};
+use reactors::fulfilment::{self, FulfilmentTimers, ReturnTimers, Sagas};
+use reactors::inventory::{self, Inventory};
+use reactors::notification::{self, Notifications, Sending, Unsent, Ways};
+use reactors::payment::{self, PaymentCalls, Payments};
+use reactors::payment_provider::{
+    BuiltInProvider, HttpProvider, HttpProviderSettings, Patient, PaymentProvider,
+};
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+
+use super::part::{Part, Resources};
+use super::workers::Worker;
+use crate::config::{Config, ConfigError};
+
+/// Sagas whose time is up, told at once: each is one small append.
+const SAGAS_AT_ONCE: usize = 64;
+/// Messages under way at once: slow servers, not many of them.
+const MESSAGES_AT_ONCE: usize = 32;
+
+/// A reactor, as it is named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Fulfilment,
+    Inventory,
+    Payment,
+    Delivery,
+    Notification,
+}
+
+const ALL: [Name; 5] = [
+    Name::Fulfilment,
+    Name::Inventory,
+    Name::Payment,
+    Name::Delivery,
+    Name::Notification,
+];
+
+impl Name {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Name::Fulfilment => fulfilment::NAME,
+            Name::Inventory => inventory::NAME,
+            Name::Payment => payment::NAME,
+            Name::Delivery => delivery::NAME,
+            Name::Notification => notification::NAME,
+        }
+    }
+}
+
+/// A name that is no reactor's.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no reactor `{0}`, only {names}", names = ALL.map(Name::as_str).join(", "))]
+pub struct UnknownReactor(String);
+
+impl FromStr for Name {
+    type Err = UnknownReactor;
+
+    fn from_str(raw: &str) -> Result<Self, UnknownReactor> {
+        ALL.into_iter()
+            .find(|name| name.as_str() == raw)
+            .ok_or_else(|| UnknownReactor(raw.to_owned()))
+    }
+}
+
+/// What can be said without starting anything.
+pub(super) fn check(names: &[String], config: &Config) -> anyhow::Result<()> {
+    reactors(names)?;
+    provider(config)?;
+    ways(config)?;
+    Ok(())
+}
+
+/// The reactors of these names, or all; from where they stand, or after a position.
+pub(super) async fn part(
+    resources: &Resources,
+    names: &[String],
+    from: Option<i64>,
+) -> anyhow::Result<Part> {
+    let store = resources.store().await?;
+    let mut part = Part {
+        needs_kafka: true,
+        ..Part::default()
+    };
+    for name in reactors(names)? {
+        let made = made(name, &store, &resources.config)?;
+        for reactor in made.reactors {
+            if let Some(position) = from {
+                Reactions::reset(&resources.pool, reactor.name(), position).await?;
+            }
+            part.workers
+                .push(reacting(resources, &store, name, reactor));
+        }
+        for (handler, at_once) in made.timers {
+            part.workers
+                .push(timing(resources, &store, name, handler, at_once));
+        }
+    }
+    Ok(part)
+}
+
+fn reacting(
+    resources: &Resources,
+    store: &EventStore,
+    name: Name,
+    reactor: Arc<dyn Reactor>,
+) -> Worker {
+    let (feed, holder) = (resources.feed.clone(), resources.holder.clone());
+    let reactions = Reactions::new(store.clone(), feed, reactor, holder);
+    Worker::new(name.as_str(), async move |stop: CancellationToken| {
+        Ok(reactions.run(stop).await?)
+    })
+}
+
+fn timing(
+    resources: &Resources,
+    store: &EventStore,
+    name: Name,
+    handler: Arc<dyn TimerHandler>,
+    at_once: usize,
+) -> Worker {
+    let timers = Timers::new(store.clone(), handler, resources.holder.clone()).at_once(at_once);
+    Worker::new(name.as_str(), async move |stop: CancellationToken| {
+        timers.run(stop).await;
+        Ok(())
+    })
+}
+
+/// What goes by one name on the command line.
+#[derive(Default)]
+struct Made {
+    reactors: Vec<Arc<dyn Reactor>>,
+    /// Each with how many of its timers are acted on at once.
+    timers: Vec<(Arc<dyn TimerHandler>, usize)>,
+}
+
+impl Made {
+    fn reactor(reactor: impl Reactor) -> Self {
+        Made::default().and(reactor)
+    }
+
+    fn and(mut self, reactor: impl Reactor) -> Self {
+        self.reactors.push(Arc::new(reactor));
+        self
+    }
+
+    fn timing(mut self, handler: impl TimerHandler, at_once: usize) -> Self {
+        self.timers.push((Arc::new(handler), at_once));
+        self
+    }
+}
+
+fn made(name: Name, store: &EventStore, config: &Config) -> anyhow::Result<Made> {
+    let store = store.clone();
+    Ok(match name {
+        Name::Fulfilment => {
+            let patience = Patience {
+                payment: config.payment_timeout,
+                reply: config.reply_timeout,
+            };
+            let sagas = Sagas::new(store, patience);
+            Made::reactor(sagas.clone())
+                .timing(FulfilmentTimers(sagas.clone()), SAGAS_AT_ONCE)
+                .timing(ReturnTimers(sagas), SAGAS_AT_ONCE)
+        }
+        Name::Inventory => Made::reactor(Inventory::new(store)),
+        Name::Payment => {
+            let calls = PaymentCalls::new(store.clone(), provider(config)?);
+            Made::reactor(Payments::new(store)).timing(calls, PaymentCalls::AT_ONCE)
+        }
+        Name::Delivery => Made::reactor(Deliveries::new(store)),
+        Name::Notification => Made::reactor(Notifications::new(store.clone()))
+            .and(Unsent::new(store.clone()))
+            .timing(Sending::new(store, ways(config)?), MESSAGES_AT_ONCE),
+    })
+}
+
+/// How users are reached. Without a mail server what would be mailed is logged, so that somebody sees it.
+fn ways(config: &Config) -> anyhow::Result<Ways> {
+    let log: Arc<dyn Channel> = Arc::new(LogChannel);
+    let email: Arc<dyn Channel> = match &config.smtp_url {
+        Some(url) => {
+            let settings = EmailSettings::new(url.clone(), config.mail_from.clone());
+            Arc::new(
+                EmailChannel::new(&settings).context("bad configuration: smtp_url, mail_from")?,
+            )
+        }
+        None => Arc::clone(&log),
+    };
+    let webhook: Option<Arc<dyn Channel>> = match (&config.webhook_url, &config.webhook_secret) {
+        (Some(url), Some(secret)) => {
+            let secret: WebhookSecret = secret
+                .expose_secret()
+                .parse()
+                .context("bad configuration: webhook_secret")?;
+            let settings = WebhookSettings::new(url.clone(), secret);
+            let channel = WebhookChannel::new(&settings);
+            Some(Arc::new(channel.with_context(|| {
+                format!("bad configuration: webhook_url {url}")
+            })?))
+        }
+        (Some(_), None) => return Err(ConfigError::Missing("webhook_secret").into()),
+        (None, _) => None,
+    };
+    Ok(Ways {
+        email,
+        webhook,
+        log,
+    })
+}
+
+fn provider(config: &Config) -> anyhow::Result<Arc<dyn PaymentProvider>> {
+    let Some(url) = &config.payment_url else {
+        return Ok(Arc::new(Patient::new(BuiltInProvider)));
+    };
+    let settings = HttpProviderSettings {
+        url: url.clone(),
+        bearer: config.payment_key.clone(),
+        authority: None,
+    };
+    let provider = HttpProvider::new(&settings)
+        .with_context(|| format!("bad configuration: payment_url {url}"))?;
+    Ok(Arc::new(Patient::new(provider)))
+}
+
+/// The reactors that are named, each once; all where none is.
+fn reactors(names: &[String]) -> anyhow::Result<Vec<Name>> {
+    if names.is_empty() {
+        return Ok(ALL.to_vec());
+    }
+    let mut named = Vec::new();
+    for name in names {
+        let name = name.parse()?;
+        if !named.contains(&name) {
+            named.push(name);
+        }
+    }
+    Ok(named)
+}
