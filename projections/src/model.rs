@@ -25,7 +25,7 @@ use crate::timeline::Timeline;
 use crate::users::Users;
 
 /// A read model. One more in tables is a variant, its line in [`ReadModel::ALL`], [`ReadModel::tables`] and
-/// [`ReadModel::open_tables`], and its [`Model`] in [`read_models::IN_TABLES`].
+/// `ReadModel::open_tables`, and its [`Model`] in [`read_models::IN_TABLES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadModel {
     Products,

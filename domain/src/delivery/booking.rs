@@ -71,7 +71,7 @@ pub fn schedule(
 }
 
 /// Calls a delivery off and gives its place back. `slot` is the state of the slot that the delivery is booked in
-/// ([`Run::booked`]); none where it has none.
+/// ([`super::Run::booked`]); none where it has none.
 ///
 /// # Errors
 /// [`Error::SlotMismatch`] where another slot was looked up than the one that it is booked in by now: to be asked again.

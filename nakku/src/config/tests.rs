@@ -201,7 +201,6 @@ fn every_kind_of_bad_value_is_refused() {
         ("NAKKU_CONTEXTS", "users,baskets"),
         ("USER_SERVICE_URL", "users:8081"),
         ("PRODUCT_SERVICE_URL", "http://me:secret@products:8081"),
-        ("NAKKU_SERVICE_TOKEN", "short"),
         ("NAKKU_PAYMENT_URL", "provider:80"),
         ("NAKKU_PAYMENT_TIMEOUT", "0"),
         ("NAKKU_REPLY_TIMEOUT", "soon"),
@@ -217,6 +216,12 @@ fn every_kind_of_bad_value_is_refused() {
             .to_string();
         assert!(error.contains(variable) && error.contains(value), "{error}");
     }
+    let secret = read(None, &[("NAKKU_SERVICE_TOKEN", "short")], &[]).unwrap_err();
+    let error = secret.to_string();
+    assert!(
+        error.contains("NAKKU_SERVICE_TOKEN") && !error.contains("short"),
+        "{error}"
+    );
 }
 
 #[test]

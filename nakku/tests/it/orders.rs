@@ -23,11 +23,12 @@ async fn shop(settings: Settings) {
     let staff = Api::new(&url).logged_in(ADMINISTRATOR, PASSWORD).await;
     let goods = json!({"quantity": 100});
     let path = format!("/inventory/store-1/{SKU}/receive");
-    staff
+    let received = staff
         .post(&path, &[("Idempotency-Key", "goods")], &goods)
         .await
         .expect(200);
-    let before = stock(&staff, "0").await;
+    let before = stock(&staff, received.position()).await;
+    let mut last = String::new();
 
     for (token, status, reason) in [
         ("tok_ok", "completed", Value::Null),
@@ -39,8 +40,9 @@ async fn shop(settings: Settings) {
         assert_eq!(placed.body["status"], status, "{token}: {}", placed.body);
         assert_eq!(placed.body["reason"], reason, "{token}");
         seen_to_its_end(&staff, &placed, status).await;
+        last = placed.position().to_owned();
     }
-    let after = stock(&staff, "0").await;
+    let after = stock(&staff, &last).await;
     let left = |stock: &Value| stock["available"].as_i64().unwrap();
     assert_eq!(
         left(&before) - left(&after),

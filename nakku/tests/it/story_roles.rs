@@ -125,7 +125,7 @@ async fn roles_in_processes_of_their_own_walk_the_story_over_kafka() {
     let settings = &installation.settings;
     settings.succeed("migrate").await;
     let topics = settings.succeed("topics").await;
-    assert_eq!(topics.lines().count(), 3, "{topics}");
+    assert_eq!(topics.lines().count(), 8, "{topics}");
     assert!(
         topics.contains("product-events created, 3 partitions"),
         "{topics}"

@@ -20,9 +20,12 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "faults",
         &[
+            "command-api",
             "domain",
             "eventstore",
+            "http-server",
             "projections",
+            "reactors",
             "read-models",
             "testing",
         ],

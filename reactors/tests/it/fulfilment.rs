@@ -221,10 +221,10 @@ async fn a_refund_that_keeps_failing_parks_the_saga_until_somebody_retries() {
     let saga = shop
         .stream::<fulfilment::Event>(Fulfilment::TYPE, &order.to_string())
         .await;
-    let failures = saga
+    let attempts = saga
         .iter()
-        .filter(|event| matches!(event, fulfilment::Event::AttemptFailed { .. }));
-    assert_eq!(failures.count(), 6);
+        .filter(|event| matches!(event, fulfilment::Event::RefundRequested { .. }));
+    assert_eq!(attempts.count(), 6);
     assert!(
         matches!(saga.last(), Some(fulfilment::Event::Parked { error, .. }) if error.contains("the books are closed")),
         "{saga:?}"
@@ -269,7 +269,10 @@ async fn retry(shop: &Shop, order_id: domain::OrderId) {
 #[tokio::test]
 async fn a_participant_that_is_asked_twice_acts_once() {
     let mut shop = Shop::open().await;
-    shop.sagas(SHORT);
+    shop.sagas(fulfilment::Patience {
+        payment: LONG,
+        ..SHORT
+    });
     let customer = shop.customer("ada").await;
     let ale = (shop.product("ALE-1", 10).await, "ALE-1");
     let order = shop.place(customer, ale, 3, "tok_ok").await;

@@ -112,7 +112,7 @@ async fn users_are_told_by_their_preferences_by_mail_and_by_web_hook() {
     let receiver = WebhookReceiver::start(directory.path(), SECRET);
     let url = format!("smtp://127.0.0.1:{}", mails.port());
     let email = EmailChannel::new(&EmailSettings::new(url, "nakku <orders@nakku.test>")).unwrap();
-    let settings = WebhookSettings::new(receiver.url("/ok"), SECRET.parse().unwrap());
+    let settings = WebhookSettings::new(receiver.url("/status/204"), SECRET.parse().unwrap());
     let ways = Ways {
         email: Arc::new(email),
         webhook: Some(Arc::new(WebhookChannel::new(&settings).unwrap())),
