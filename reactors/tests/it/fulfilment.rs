@@ -89,7 +89,12 @@ async fn an_order_is_reserved_paid_scheduled_and_completed_under_one_correlation
 #[tokio::test]
 async fn what_fails_is_undone_and_told() {
     let mut shop = Shop::open().await;
-    shop.everybody(built_in(), SHORT);
+    // Long beside what a busy machine takes for a payment that is answered.
+    let patience = fulfilment::Patience {
+        payment: Duration::from_secs(5),
+        reply: LONG,
+    };
+    shop.everybody(built_in(), patience);
     let customer = shop.customer("ada").await;
     let ale = (shop.product("ALE-1", 10).await, "ALE-1");
     for (pieces, token, end) in [
