@@ -33,8 +33,9 @@ const SETTINGS: [(&str, &str); 10] = [
     ("retry.backoff.max.ms", "1000"),
 ];
 
-/// For answers on what was sent when something else went wrong. A broker that is well answers within milliseconds.
-const SETTLED_WITHIN: Duration = Duration::from_secs(1);
+/// For answers on what was sent when something else went wrong. A broker that is well answers within milliseconds, on a busy
+/// machine within seconds.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Publishes in the order in which it is called, by one task only.
 pub(super) struct Producer {
@@ -47,8 +48,9 @@ pub(super) struct Producer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     Yes,
-    /// The client's queue is full: the same record again, once something has been answered.
-    QueueFull,
+    /// The same record again, once something has been answered: the client's queue is full, or what is before it has to
+    /// arrive first.
+    Later,
 }
 
 /// What the brokers answered, in no particular order across partitions.
@@ -112,9 +114,7 @@ impl Producer {
             .timestamp(timestamp);
         match producer.send(record) {
             Ok(()) => Ok(Sent::Yes),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                Ok(Sent::QueueFull)
-            }
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(Sent::Later),
             Err((error, _)) => Err(error),
         }
     }

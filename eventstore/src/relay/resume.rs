@@ -57,10 +57,22 @@ pub(super) struct PlaceState {
     pub(super) end: i64,
     /// Whether an event was missing: from there on everything is published.
     pub(super) publishing: bool,
+    /// Whether the brokers know the producer here.
+    pub(super) producer: Acquaintance,
     /// The highest position found, and the partition's end then.
     pub(super) last: Option<Last>,
     /// Whether `next` differs from what is stored.
     pub(super) unsaved: bool,
+}
+
+/// Where a producer has not written yet, a broker takes records of it from any sequence number on: were the first ones
+/// refused, those behind them would be written all the same. So one goes alone, and the others once it has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acquaintance {
+    Unknown,
+    /// The first record is on its way.
+    Introducing,
+    Known,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +167,7 @@ fn lay_out(
                 next: next.get(&place).copied().unwrap_or_default(),
                 end: 0,
                 publishing: false,
+                producer: Acquaintance::Unknown,
                 last: None,
                 unsaved: !next.contains_key(&place),
                 place,

@@ -11,7 +11,7 @@ use super::ahead::{Ahead, read_ahead};
 use super::batches::Batches;
 use super::deliveries::{Answer, Producer, Sent};
 use super::found::Found;
-use super::resume::{self, PlaceState};
+use super::resume::{self, Acquaintance, PlaceState};
 use super::window::Window;
 use super::{RelayError, progress};
 use crate::event::RecordedEvent;
@@ -256,6 +256,7 @@ impl Session<'_> {
             });
         }
         place.end = offset + 1;
+        place.producer = Acquaintance::Known;
         Ok(())
     }
 
@@ -268,7 +269,7 @@ impl Session<'_> {
         }
     }
 
-    /// Hands events to the producer. True where its queue is full.
+    /// Hands events to the producer. True where the next one has to wait for an answer.
     fn send_some(&mut self) -> Result<bool, RelayError> {
         // A process that was frozen wakes up here: another may lead by now.
         if !self.lease.is_valid() {
@@ -281,7 +282,7 @@ impl Session<'_> {
             let Some(event) = self.page.next() else {
                 return Ok(false);
             };
-            if self.send(&event)? == Sent::QueueFull {
+            if self.send(&event)? == Sent::Later {
                 let rest = std::iter::once(event).chain(&mut self.page);
                 self.page = rest.collect::<Vec<_>>().into_iter().peekable();
                 return Ok(true);
@@ -301,6 +302,9 @@ impl Session<'_> {
             return Ok(Sent::Yes);
         }
         place.publishing = true;
+        if place.producer == Acquaintance::Introducing {
+            return Ok(Sent::Later);
+        }
         let sent = self
             .producer
             .send(
@@ -317,6 +321,9 @@ impl Session<'_> {
                 source,
             })?;
         if sent == Sent::Yes {
+            if place.producer == Acquaintance::Unknown {
+                place.producer = Acquaintance::Introducing;
+            }
             fail::fail_point!("relay-sent");
             let bytes = RECORD_OVERHEAD_BYTES + self.key.len() + event.payload.len();
             self.window.sent(event.event_id, index, bytes);

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use eventstore::{CommandContext, Lease, Relay, RelayError, Topics, ensure_topics};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use sqlx::PgPool;
 
@@ -233,6 +233,52 @@ async fn topics_that_were_emptied_are_filled_again() {
     until_published(&database.pool, 100).await;
     relay.stop().await.unwrap();
     assert_published_once(&settings, 100).await;
+}
+
+/// Brokers take records of a producer that they do not know from any sequence number on: what is sent behind one that they
+/// refuse must not be there before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_goes_ahead_of_a_record_that_is_refused() {
+    let database = testing::database().await;
+    let store = open(&database.pool).await;
+    let settings = topics().await;
+    for _ in 0..50 {
+        deposits(&store, "a", 20).await;
+    }
+    sqlx::query(
+        // Of no use to compress.
+        "update events set payload = jsonb_set(payload::jsonb, '{note}', (
+             select to_jsonb(string_agg(md5(random()::text), '')) from generate_series(1, 1500)))::json
+         where position = 1",
+    )
+    .execute(&database.pool)
+    .await
+    .unwrap();
+    bound_records(&settings, "20000").await;
+    let relay = RunningRelay::start(&store, &settings, "relay");
+    testing::until("it was tried in every size", LONG, async || {
+        Relay::status(&database.pool).await.unwrap().attempts >= 6
+    })
+    .await;
+    assert!(read_all(&settings).await.is_empty());
+    bound_records(&settings, "1000000").await;
+    until_published(&database.pool, 1_000).await;
+    relay.stop().await.unwrap();
+    assert_published_once(&settings, 1_000).await;
+}
+
+/// Bytes that a batch of records may have.
+async fn bound_records(settings: &eventstore::KafkaSettings, bytes: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", &settings.brokers)
+        .create()
+        .unwrap();
+    for topic in settings.topic_names() {
+        let config =
+            AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("max.message.bytes", bytes);
+        let altered = admin.alter_configs([&config], &AdminOptions::new()).await;
+        assert!(altered.unwrap().iter().all(Result::is_ok));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
