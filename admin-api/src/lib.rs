@@ -12,6 +12,7 @@ pub mod sagas;
 
 use std::sync::Arc;
 
+use domain::fulfilment::Patience;
 use eventstore::EventStore;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -27,15 +28,18 @@ const TAILS_MAX: usize = 64;
 #[derive(Clone)]
 pub struct AdminApi {
     store: EventStore,
+    patience: Patience,
     tails: Arc<Semaphore>,
 }
 
 impl AdminApi {
-    /// An operators' API over the log and the tables beside it.
+    /// An operators' API over the log and the tables beside it. A saga that is let go on waits as long as `patience` says,
+    /// as those whose reactor it is do.
     #[must_use]
-    pub fn new(store: EventStore) -> Self {
+    pub fn new(store: EventStore, patience: Patience) -> Self {
         AdminApi {
             store,
+            patience,
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
         }
     }

@@ -1,18 +1,14 @@
 //! Sagas as operators see them, and letting one go on that halts.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use cqrs_es::Aggregate;
-use domain::fulfilment::{self, Patience};
-use domain::{Fulfilment, Return, return_goods};
+use domain::saga::{self, NotParked, Patience};
+use domain::{Fulfilment, OrderId, Return};
 use eventstore::{
     CommandContext, Decided, EventStore, ExecuteError, Executed, Metadata, Stream, Timer,
     TimerChange,
 };
 use read_models::sagas::{Kind, SagaId, State, Timed};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -57,11 +53,6 @@ impl From<Timed> for Saga {
     }
 }
 
-/// There is nothing to go on with: the saga waits for an answer, or has ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("the saga is not parked")]
-pub struct NotParked;
-
 /// Why a saga was not let go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
@@ -80,6 +71,7 @@ pub enum RetryError {
 /// [`RetryError::Unknown`] for a saga that never began; [`NotParked`] where it does not halt.
 pub async fn retry(
     store: &EventStore,
+    patience: Patience,
     id: SagaId,
     context: CommandContext,
 ) -> Result<Executed, RetryError> {
@@ -92,75 +84,44 @@ pub async fn retry(
         ..context
     };
     let asking = Asking {
-        id,
+        order_id: OrderId::new(id.order_id),
+        patience,
         now: Utc::now(),
-        cause: Metadata {
-            causation_id: Some(first.event_id.to_string()),
-            ..first.metadata()
-        },
+        cause: first.as_cause(),
     };
     let executed = match id.kind {
         Kind::Fulfilment => {
-            let stream = Stream::<Fulfilment>::new(stream_id);
-            let decide = move |saga: &Fulfilment| again(saga, &asking);
+            let decide = move |saga: &Fulfilment| asking.again(saga);
+            let stream = Stream::new(stream_id);
             store.execute(stream, context, decide).await
         }
         Kind::Return => {
-            let stream = Stream::<Return>::new(stream_id);
-            let decide = move |saga: &Return| returning_again(saga, &asking);
+            let decide = move |saga: &Return| asking.again(saga);
+            let stream = Stream::new(stream_id);
             store.execute(stream, context, decide).await
         }
     };
     executed.map_err(RetryError::Execute)
 }
 
-fn again(saga: &Fulfilment, asking: &Asking) -> Result<Decided<Vec<fulfilment::Event>>, NotParked> {
-    let events = fulfilment::retry(saga).map_err(|_| NotParked)?;
-    let after = after(saga, &events);
-    let patience = after.patience(&Patience::default());
-    let asked = after.waiting().zip(patience);
-    let asked = asked
-        .map(|(waiting, patience)| asking.timer(waiting.step.as_str(), waiting.attempt, patience));
-    Ok(Decided::with_timers(events, asked.into_iter().collect()))
-}
-
-fn returning_again(
-    saga: &Return,
-    asking: &Asking,
-) -> Result<Decided<Vec<return_goods::Event>>, NotParked> {
-    let events = return_goods::retry(saga).map_err(|_| NotParked)?;
-    let after = after(saga, &events);
-    let patience = after.patience(&Patience::default());
-    let asked = after.waiting().zip(patience);
-    let asked = asked
-        .map(|(waiting, patience)| asking.timer(waiting.step.as_str(), waiting.attempt, patience));
-    Ok(Decided::with_timers(events, asked.into_iter().collect()))
-}
-
-fn after<A: Aggregate + Clone>(saga: &A, events: &[A::Event]) -> A {
-    let mut after = saga.clone();
-    for event in events {
-        after.apply(event.clone());
-    }
-    after
-}
-
-/// What goes on, from when on, and what it goes back to.
+/// What goes on, from when on, and what it goes back to: as where the reactor of the sagas asks.
 struct Asking {
-    id: SagaId,
+    order_id: OrderId,
+    patience: Patience,
     now: DateTime<Utc>,
     cause: Metadata,
 }
 
 impl Asking {
-    /// Ends the saga's patience with an attempt. As the reactor of the sagas sets it, whose events then carry the cause.
-    fn timer(&self, step: &str, attempt: u32, patience: Duration) -> TimerChange {
-        TimerChange::Set(Timer {
-            name: self.id.timer_name(),
-            due_at: self.now + patience,
-            payload: json!({
-                "order_id": self.id.order_id, "step": step, "attempt": attempt, "cause": self.cause,
-            }),
-        })
+    fn again<S: saga::Saga>(&self, saga: &S) -> Result<Decided<Vec<S::Event>>, NotParked> {
+        let events = saga.retry()?;
+        let after = saga.after(&events);
+        let asked = after.awaited(self.order_id);
+        let timer = asked.zip(after.patience(&self.patience));
+        let timer = timer.map(|(awaited, wait)| {
+            let name = S::timer_name(self.order_id);
+            TimerChange::Set(Timer::new(name, self.now + wait, awaited, &self.cause))
+        });
+        Ok(Decided::with_timers(events, Vec::from_iter(timer)))
     }
 }

@@ -1,7 +1,7 @@
 //! The codes that this API adds to the shared ones.
 
 use axum::http::{HeaderValue, StatusCode, header};
-use eventstore::SealError;
+use eventstore::{SealError, StatesError};
 use http_server::{Kind, Problem};
 
 macro_rules! kinds {
@@ -65,10 +65,10 @@ pub(crate) fn of_sealing(error: SealError) -> Problem {
 }
 
 /// As [`of_database`], where states are read.
-pub(crate) fn of_states(error: anyhow::Error) -> Problem {
-    match error.downcast::<sqlx::Error>() {
-        Ok(error) => of_database(error),
-        Err(error) => Problem::from(error),
+pub(crate) fn of_states(error: StatesError) -> Problem {
+    match error {
+        StatesError::Database(error) => of_database(error),
+        error @ StatesError::Corrupt(_) => Problem::internal(error),
     }
 }
 

@@ -37,8 +37,6 @@
 //! changes nothing: answers may come twice, late, or in another order. A saga that halts goes on by itself where the answer
 //! comes after all. `tests/it/sagas.rs` plays it against its participants under any schedule.
 
-use std::time::Duration;
-
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
@@ -46,7 +44,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{illegal, write};
 use crate::order::{self, CancelReason, Order};
 use crate::reservation::Line;
-use crate::saga::{self, Says};
+use crate::saga::{self, Saga, Says};
 
 mod event;
 mod input;
@@ -132,9 +130,6 @@ pub enum Error {
         /// What the order says.
         error: order::Error,
     },
-    /// An operator wants to go on with what does not halt.
-    #[error("the saga is not parked")]
-    NotParked,
 }
 
 impl Fulfilment {
@@ -177,13 +172,6 @@ impl Fulfilment {
             }
             step => waiting.timed_out(step, attempt),
         }
-    }
-
-    /// How long it waits for the answer to what it asked for last; `None` where it waits for nothing.
-    #[must_use]
-    pub fn patience(&self, patience: &Patience) -> Option<Duration> {
-        let waiting = self.waiting().filter(|waiting| !waiting.parked)?;
-        Some(patience.of(waiting.step == Step::Charge, waiting.tries))
     }
 }
 
@@ -275,16 +263,29 @@ pub fn advance(saga: &Fulfilment, order: &Order, input: Input) -> Decided {
     Ok((events, order_events))
 }
 
-/// Goes on with a saga that halts, as an operator wants it.
-///
-/// # Errors
-/// [`Error::NotParked`].
-pub fn retry(saga: &Fulfilment) -> Result<Vec<Event>, Error> {
-    let events = saga.react(Input::Retried);
-    if events.is_empty() {
-        return Err(Error::NotParked);
+impl Saga for Fulfilment {
+    type Plan = Plan;
+    type Step = Step;
+
+    const TIMERS: &'static str = "fulfilment/";
+    const CHARGE: Option<Step> = Some(Step::Charge);
+    const RETRIED: Input = Input::Retried;
+
+    fn waiting(&self) -> Option<&Waiting> {
+        self.waiting()
     }
-    Ok(events)
+
+    fn react(&self, input: Input) -> Vec<Event> {
+        self.react(input)
+    }
+
+    fn advance(&self, order: &Order, input: Input) -> Decided {
+        advance(self, order, input)
+    }
+
+    fn timed_out(step: Step, attempt: u32) -> Input {
+        Input::TimedOut { step, attempt }
+    }
 }
 
 impl Aggregate for Fulfilment {

@@ -3,9 +3,11 @@
 //! Every attempt is written down before it is made, and its outcome after it. So whoever finds an attempt without an
 //! outcome does not know whether the message went out, and does not send it again: at most once.
 
+use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::aggregate::{event_types, illegal, write};
 use crate::{OrderId, UserId};
@@ -52,6 +54,12 @@ pub struct Subject {
     /// The order it belongs to, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
+    /// When that happened. Not known of messages from before this was kept, as the facts are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<DateTime<Utc>>,
+    /// Facts of that event, for the text and for programs: no personal data. Kept, so that a later attempt says the same.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub facts: Value,
 }
 
 /// What can be asked.
@@ -128,7 +136,7 @@ pub enum Error {
 }
 
 /// Shape of a snapshot of [`Notification`]; changes whenever its serialised form does.
-pub const SHAPE: &str = "notification-1";
+pub const SHAPE: &str = "notification-2";
 
 /// A notification as decisions see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A topic or channel that a later version adds is one with a default here: an event that does not name it means that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NotificationPreferences {
-    /// An order is placed, arranged, cancelled or returned.
+    /// An order is arranged, cancelled or returned.
     pub order: Channels,
     /// A payment is taken, refused or given back.
     pub payment: Channels,

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{event_types, illegal, write};
 use crate::{Money, OrderId, PaymentToken, Sealed, UserId, order};
 
+mod calls;
 mod refunds;
 
-pub use refunds::give_back;
+pub use calls::{Call, Due, TIMERS};
+pub use refunds::{AfterFailure, TRIES_MAX, after_failure, give_back};
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +116,8 @@ pub enum Event {
         amount: Money,
         reference: String,
     },
-    /// The provider did not do it this time; whoever asked has to ask again.
+    /// The provider did not do it this time. A saga that waits for it asks again; for no other the payment does
+    /// ([`after_failure`]).
     #[serde(rename = "payment.refund-failed")]
     RefundFailed {
         order_id: OrderId,

@@ -16,8 +16,6 @@
 //! The order was paid, so its payment can end as given back only. Staff may have begun that before, or do so meanwhile: it
 //! is given back once, and that is the answer to both.
 
-use std::time::Duration;
-
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use serde::{Deserialize, Serialize};
@@ -27,7 +25,7 @@ use crate::fulfilment::{self, Fulfilment};
 use crate::order::{self, Order, Status};
 use crate::payment::Payment;
 use crate::reservation::Line;
-use crate::saga::{self, Patience, Says};
+use crate::saga::{self, Saga, Says};
 use crate::{PaymentId, StoreId};
 
 /// What the saga waits for.
@@ -153,9 +151,6 @@ pub enum Error {
         /// What the order says.
         error: order::Error,
     },
-    /// An operator wants to go on with what does not halt.
-    #[error("the saga is not parked")]
-    NotParked,
 }
 
 /// Shape of a snapshot of [`Return`]; changes whenever its serialised form does.
@@ -203,13 +198,6 @@ impl Return {
             (Return::Waiting(waiting), input) => waiting.react(input),
             _ => vec![],
         }
-    }
-
-    /// How long it waits for the answer to what it asked for last; `None` where it waits for nothing.
-    #[must_use]
-    pub fn patience(&self, patience: &Patience) -> Option<Duration> {
-        let waiting = self.waiting().filter(|waiting| !waiting.parked)?;
-        Some(patience.of(false, waiting.tries))
     }
 }
 
@@ -318,16 +306,29 @@ pub fn delivery_failed(
     Ok((vec![], events, vec![]))
 }
 
-/// Goes on with a saga that halts, as an operator wants it.
-///
-/// # Errors
-/// [`Error::NotParked`].
-pub fn retry(saga: &Return) -> Result<Vec<Event>, Error> {
-    let events = saga.react(Input::Retried);
-    if events.is_empty() {
-        return Err(Error::NotParked);
+impl Saga for Return {
+    type Plan = Plan;
+    type Step = Step;
+
+    const TIMERS: &'static str = "return/";
+    const CHARGE: Option<Step> = None;
+    const RETRIED: Input = Input::Retried;
+
+    fn waiting(&self) -> Option<&Waiting> {
+        self.waiting()
     }
-    Ok(events)
+
+    fn react(&self, input: Input) -> Vec<Event> {
+        self.react(input)
+    }
+
+    fn advance(&self, order: &Order, input: Input) -> Decided {
+        advance(self, order, input)
+    }
+
+    fn timed_out(step: Step, attempt: u32) -> Input {
+        Input::TimedOut { step, attempt }
+    }
 }
 
 impl Aggregate for Return {

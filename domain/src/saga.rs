@@ -1,7 +1,14 @@
 //! What the sagas share: one request at a time, asked again when its answer stays out, until the saga halts. The sagas
 //! themselves are [`crate::fulfilment`] and [`crate::return_goods`].
 
+use std::time::Duration;
+
+use cqrs_es::Aggregate;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::OrderId;
+use crate::order::{self, Order};
 
 mod patience;
 #[cfg(test)]
@@ -32,6 +39,99 @@ pub struct Waiting<P, S> {
     /// What went wrong last in this step.
     pub error: Option<String>,
 }
+
+/// A saga as those see it who keep its time, or let it go on.
+pub trait Saga:
+    Aggregate<Error: Serialize + DeserializeOwned + Send + Sync> + Clone + 'static
+{
+    /// All that it has to do.
+    type Plan;
+    /// What it asks for, one after the other.
+    type Step: Copy + Eq + Serialize + DeserializeOwned + Send + Sync + 'static;
+
+    /// What the names of its timers begin with.
+    const TIMERS: &'static str;
+    /// The step in which it waits for the payment provider, if it ever does.
+    const CHARGE: Option<Self::Step>;
+
+    /// What was asked for last; `None` before the beginning and after the end.
+    fn waiting(&self) -> Option<&Waiting<Self::Plan, Self::Step>>;
+
+    /// What an input leads to. Nothing where it does not fit the state.
+    fn react(&self, input: Self::Command) -> Vec<Self::Event>;
+
+    /// The same, with what is written into the order.
+    ///
+    /// # Errors
+    /// Where the order is not where its saga is.
+    fn advance(&self, order: &Order, input: Self::Command) -> Advanced<Self>;
+
+    /// The input: no answer came in time to this attempt.
+    fn timed_out(step: Self::Step, attempt: u32) -> Self::Command;
+
+    /// The input: an operator says to go on.
+    const RETRIED: Self::Command;
+
+    /// Goes on with one that halts, as an operator wants it.
+    ///
+    /// # Errors
+    /// [`NotParked`].
+    fn retry(&self) -> Result<Vec<Self::Event>, NotParked> {
+        let events = self.react(Self::RETRIED);
+        if events.is_empty() {
+            return Err(NotParked);
+        }
+        Ok(events)
+    }
+
+    /// What these events make of it.
+    #[must_use]
+    fn after(&self, events: &[Self::Event]) -> Self {
+        let mut after = self.clone();
+        events.iter().for_each(|event| after.apply(event.clone()));
+        after
+    }
+
+    /// How long it waits for the answer to what it asked for last; `None` where it waits for nothing.
+    fn patience(&self, patience: &Patience) -> Option<Duration> {
+        let waiting = self.waiting().filter(|waiting| !waiting.parked)?;
+        Some(patience.of(Self::CHARGE == Some(waiting.step), waiting.tries))
+    }
+
+    /// The timer that ends the patience of an order's saga.
+    fn timer_name(order_id: OrderId) -> String {
+        format!("{}{order_id}", Self::TIMERS)
+    }
+
+    /// What that timer says.
+    fn awaited(&self, order_id: OrderId) -> Option<Awaited<Self::Step>> {
+        self.waiting().map(|waiting| Awaited {
+            order_id,
+            step: waiting.step,
+            attempt: waiting.attempt,
+        })
+    }
+}
+
+/// What an append to a saga and its order holds.
+pub type Advanced<S> =
+    Result<(Vec<<S as Aggregate>::Event>, Vec<order::Event>), <S as Aggregate>::Error>;
+
+/// What a saga's timer says: which attempt goes unanswered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited<S> {
+    /// Of which order.
+    pub order_id: OrderId,
+    /// What was asked for.
+    pub step: S,
+    /// How often.
+    pub attempt: u32,
+}
+
+/// There is nothing to go on with: the saga waits for an answer, or has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("the saga is not parked")]
+pub struct NotParked;
 
 /// A saga's own words for what every saga says.
 pub(crate) trait Says<S> {

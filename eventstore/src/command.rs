@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::event::RecordedEvent;
+use crate::event::{Metadata, RecordedEvent};
 use crate::sealing::DataKey;
 
 /// What a command carries besides its streams and its decision.
@@ -17,7 +18,7 @@ pub struct CommandContext {
     pub name: &'static str,
     /// Makes the command happen at most once.
     pub command: Option<CommandId>,
-    /// The version that the first stream must have (`If-Match`).
+    /// The version that the first stream must have (`If-Match`); looked at once the rules have taken the command.
     pub expected_version: Option<i64>,
     pub correlation_id: Option<String>,
     pub causation_id: Option<String>,
@@ -53,13 +54,29 @@ impl CommandContext {
     /// As a consequence of an event: its correlation, its user and its trace go on, and it is the cause.
     #[must_use]
     pub fn caused_by(self, event: &RecordedEvent) -> Self {
-        let metadata = event.metadata();
+        self.because_of(event.as_cause())
+    }
+
+    /// As a consequence of what this tells of.
+    #[must_use]
+    pub fn because_of(self, cause: Metadata) -> Self {
         Self {
-            correlation_id: metadata.correlation_id,
-            causation_id: Some(event.event_id.to_string()),
-            user_id: metadata.user_id,
-            traceparent: metadata.traceparent,
+            correlation_id: cause.correlation_id,
+            causation_id: cause.causation_id,
+            user_id: cause.user_id,
+            traceparent: cause.traceparent,
             ..self
+        }
+    }
+
+    /// What stands beside the payload of its events.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        Metadata {
+            correlation_id: self.correlation_id.clone(),
+            causation_id: self.causation_id.clone(),
+            user_id: self.user_id.clone(),
+            traceparent: self.traceparent.clone(),
         }
     }
 }
@@ -107,6 +124,30 @@ pub struct Timer {
     pub name: String,
     pub due_at: DateTime<Utc>,
     pub payload: Value,
+}
+
+/// The member of a timer's payload that says of what acting on it is a consequence.
+pub(crate) const CAUSE: &str = "cause";
+
+impl Timer {
+    /// A timer that whoever acts on it does so as a consequence of `cause`.
+    ///
+    /// # Panics
+    /// Where the payload is not written as an object.
+    pub fn new(
+        name: String,
+        due_at: DateTime<Utc>,
+        payload: impl Serialize,
+        cause: &Metadata,
+    ) -> Self {
+        let mut payload = json!(payload);
+        payload[CAUSE] = json!(cause);
+        Self {
+            name,
+            due_at,
+            payload,
+        }
+    }
 }
 
 /// What a decision does to a timer.

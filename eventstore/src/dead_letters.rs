@@ -3,6 +3,7 @@
 //! An operator sees one entry a stream: its first event, the one that failed. It is retried or discarded;
 //! then the others follow in order. The runner of the consumer carries out what is asked here.
 
+mod asked;
 mod parking;
 
 use serde::Serialize;
@@ -10,10 +11,13 @@ use sqlx::{FromRow, PgPool, PgTransaction};
 use uuid::Uuid;
 
 use crate::LOG;
+use crate::store::EventStore;
 use crate::transaction::begin;
 
+pub(crate) use asked::{asked_for, count_some};
 pub(crate) use parking::{
-    Letter, ParkedStream, failed, handled, park, skipped_after, streams, unpark_after, waiting,
+    Letter, ParkedStream, StreamName, failed, handled, now, park, skipped_after, streams,
+    unpark_after, waiting,
 };
 
 /// Most waiting events that [`show`] lists.
@@ -50,15 +54,18 @@ pub struct Waiting {
     pub event_type: String,
 }
 
-/// Whether the event at a position is among a consumer's dead letters: one that is handled again was parked before.
-pub async fn holds(pool: &PgPool, consumer: &str, position: i64) -> sqlx::Result<bool> {
+/// Whether an operator wants the event at a position tried again, and it was not yet. A reactor of which events are parked
+/// alone tells by it an event that is retried from one that merely comes again.
+pub async fn is_asked_for(store: &EventStore, consumer: &str, position: i64) -> sqlx::Result<bool> {
+    let _turn = store.turn().await;
     sqlx::query_scalar(
-        "select exists (select from dead_letters where consumer = $1 and log = $2 and position = $3)",
+        "select exists (select from dead_letters
+                        where consumer = $1 and log = $2 and position = $3 and state = 'retry')",
     )
     .bind(consumer)
     .bind(LOG)
     .bind(position)
-    .fetch_one(pool)
+    .fetch_one(store.pool())
     .await
 }
 

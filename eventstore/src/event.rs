@@ -74,6 +74,11 @@ impl RecordedEvent {
         })
     }
 
+    /// Type and id of its stream.
+    pub fn stream(&self) -> (String, String) {
+        (self.aggregate_type.clone(), self.aggregate_id.clone())
+    }
+
     /// The event as its aggregate's type. One of another major version is not taken for what its members
     /// look like.
     pub fn decode<E: DomainEvent>(&self) -> Result<E, DecodeError> {
@@ -90,6 +95,14 @@ impl RecordedEvent {
     /// What stands beside the payload; unreadable metadata counts as absent, it decides nothing.
     pub fn metadata(&self) -> Metadata {
         serde_json::from_str(&self.metadata).unwrap_or_default()
+    }
+
+    /// What its consequences carry: its correlation, its user and its trace, with itself as their cause.
+    pub fn as_cause(&self) -> Metadata {
+        Metadata {
+            causation_id: Some(self.event_id.to_string()),
+            ..self.metadata()
+        }
     }
 }
 

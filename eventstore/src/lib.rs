@@ -40,13 +40,13 @@ pub use kafka::{
 };
 pub use lease::{Lease, LeaseError, LeaseRow};
 pub use reactor::{
-    Begins, ReactError, Reactions, ReactionsError, Reactor, ReactorProgress, ResetError,
+    Begins, Parks, ReactError, Reactions, ReactionsError, Reactor, ReactorProgress, ResetError,
     reactor_progress,
 };
 pub use relay::{Relay, RelayError, RelayStatus};
 pub use runner::{HandleError, Handler, RunError, Runner, RunnerOptions, Step};
 pub use sealing::{DataKey, Keys, SealError, Sealer};
-pub use store::{EventStore, OpenError, Options, check_keys, check_schema};
+pub use store::{EventStore, OpenError, Options, StatesError, check_keys, check_schema};
 pub use stream::{Stream, StreamSet};
 pub use timers::{DueTimer, TimerHandler, Timers};
 pub use transaction::{begin, begin_with};

@@ -8,7 +8,9 @@
 //! members of the consumer group `<name>-group` and share the partitions of the topics that the reactor reads.
 //!
 //! What may pass is tried again without end, with back-off. An event that can never be handled parks its whole stream for
-//! this reactor in `dead_letters`, as the runner of the projections does, until an operator retries or discards it.
+//! this reactor in `dead_letters`, as the runner of the projections does, until an operator retries or discards it. With too
+//! many parked streams a reactor halts, and goes on by itself once there are fewer; one whose dead letters are its purpose
+//! parks events alone, and any number ([`Parks`]).
 
 mod group;
 mod job;
@@ -27,10 +29,10 @@ use uuid::Uuid;
 
 use self::job::Shared;
 use crate::checkpoint::Checkpoint;
-use crate::event::RecordedEvent;
+use crate::event::{DecodeError, RecordedEvent};
 use crate::feed::{FeedError, FeedSource};
-use crate::runner::RunnerOptions;
-use crate::store::EventStore;
+use crate::runner::{PARKED_STREAMS_MAX, RunnerOptions};
+use crate::store::{EventStore, StatesError};
 
 pub use self::progress::{ReactorProgress, reactor_progress};
 
@@ -47,6 +49,11 @@ pub trait Reactor: Send + Sync + 'static {
     /// Which events it begins with where it never ran.
     fn begins(&self) -> Begins;
 
+    /// What is set aside with an event that can never be handled: its stream, unless said otherwise.
+    fn parks(&self) -> Parks {
+        Parks::default()
+    }
+
     /// Acts on an event, and returns once what that came to is durable. May be asked for the same event again, also while
     /// the first time is not over: what it does is to happen once, as a command does whose id is derived from the event.
     /// The events of one stream come in order, each after the one before it was handled.
@@ -61,6 +68,27 @@ pub enum Begins {
     /// With what is appended after its first start, which is written down at once: for what must never be done for old
     /// events, as sending mail.
     AtInstallation,
+}
+
+/// What is set aside with an event that can never be handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parks {
+    /// Its stream: later events of it wait, in order. While more than `max` are parked the reactor handles nothing but what
+    /// operators want tried again: that is not a few bad events but a bad reactor, and stepping over them all would only
+    /// look healthy.
+    Streams { max: usize },
+    /// The event alone, and any number of them: for a reactor whose dead letters are its purpose. The next event of the
+    /// stream is handled all the same. One that was parked may be handed over again without anybody having asked for it,
+    /// as after a crash; [`is_asked_for`](crate::dead_letters::is_asked_for) tells the two apart.
+    Events,
+}
+
+impl Default for Parks {
+    fn default() -> Self {
+        Self::Streams {
+            max: PARKED_STREAMS_MAX,
+        }
+    }
 }
 
 /// Why an event was not handled.
@@ -80,6 +108,28 @@ impl From<anyhow::Error> for ReactError {
     }
 }
 
+impl From<sqlx::Error> for ReactError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Transient(error.into())
+    }
+}
+
+/// A history that cannot be folded now cannot be folded later: trying again would hold up all other streams for good.
+impl From<StatesError> for ReactError {
+    fn from(error: StatesError) -> Self {
+        match error {
+            StatesError::Database(error) => error.into(),
+            StatesError::Corrupt(reason) => Self::Poison(reason),
+        }
+    }
+}
+
+impl From<DecodeError> for ReactError {
+    fn from(error: DecodeError) -> Self {
+        Self::Poison(format!("{error}: {}", error.source))
+    }
+}
+
 /// Why a reactor stopped for good. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ReactionsError {
@@ -88,10 +138,6 @@ pub enum ReactionsError {
         "the log was rewound below position {position}, up to which {reactor} had come: run `nakku react {reactor} --from POSITION`"
     )]
     Rewound { reactor: String, position: i64 },
-    #[error(
-        "{reactor} cannot handle events of more than {max} streams, see `nakku dead-letters list`"
-    )]
-    TooManyParked { reactor: String, max: usize },
     #[error("events of type {0} have no topic, and a reactor reads them")]
     Unmapped(String),
     /// A setting that librdkafka refuses, or a log with a hole.

@@ -96,6 +96,9 @@ pub enum RunError {
 pub struct RunnerOptions {
     /// Most events of a batch.
     pub batch_max: usize,
+    /// What an event is parked with: those of one name wait for the first of them. Its stream, unless effects of several
+    /// streams have to come in the order of the log.
+    pub parks_with: fn(&RecordedEvent) -> (String, String),
     /// Other consumers whose discarded events are skipped as well: a rebuild honours those of the live one.
     pub discards_of: Vec<String>,
     /// The consumer's name in metrics, one of few: ids stay out of it. None reports no metrics, as for a
@@ -107,6 +110,7 @@ impl Default for RunnerOptions {
     fn default() -> Self {
         Self {
             batch_max: BATCH_MAX,
+            parks_with: RecordedEvent::stream,
             discards_of: Vec::new(),
             metrics_name: None,
         }
@@ -157,11 +161,11 @@ impl Runner {
         Self {
             store,
             consumer: consumer.into(),
+            parked: Parked::of_none(options.parks_with),
             options,
             checkpoint: None,
             batch: None,
             stepping: false,
-            parked: Parked::default(),
             requests_at: Instant::now(),
             position: Arc::default(),
         }

@@ -11,13 +11,14 @@ use cqrs_es::persist::EventUpcaster;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgPool;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 pub use self::housekeeping::{check_keys, check_schema};
 use self::housekeeping::{poll_head, purge_outcomes};
+pub use self::states::StatesError;
 use crate::checkpoint::Checkpoint;
 use crate::command::{CommandContext, CommandId, Decided, ExecuteError, Executed};
 use crate::committer::{Claim, Committer, Decision, InFlight, Registry, Reply, Request};
@@ -31,8 +32,8 @@ use crate::stream::{ErasedState, StreamReference, StreamSet};
 /// all of them late.
 const QUEUE_MAX: usize = 8_192;
 
-/// Reads of states and keys at a time. Reactors ask hundreds at once; leases are renewed over the same connections, and must
-/// not wait behind them.
+/// Reads at a time of what handling an event needs: states, keys, streams, dead letters. Reactors ask hundreds at once; leases
+/// are renewed over the same connections, and must not wait behind them.
 const READERS_MAX: usize = 4;
 
 /// Ids of streams: what a URL, a Kafka key and a log line can carry.
@@ -219,6 +220,7 @@ impl EventStore {
         after_version: i64,
         limit: i64,
     ) -> sqlx::Result<Vec<RecordedEvent>> {
+        let _turn = self.turn().await;
         sqlx::query(&format!(
             "select {COLUMNS} from events
              where aggregate_type = $1 and aggregate_id = $2 and sequence > $3
@@ -231,6 +233,12 @@ impl EventStore {
         .try_map(|row| RecordedEvent::from_row(&row))
         .fetch_all(&self.inner.pool)
         .await
+    }
+
+    /// Waits for a turn at the pool, and has it until it is dropped.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed: without a turn it would go on all the same.
+        self.inner.readers.acquire().await.ok()
     }
 
     /// Up to `limit` events after a position, in order, as stored.

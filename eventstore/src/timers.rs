@@ -17,6 +17,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use self::firing::Firing;
+use crate::command::CAUSE;
+use crate::event::Metadata;
 use crate::lease::Lease;
 use crate::store::EventStore;
 
@@ -28,6 +30,12 @@ const AT_ONCE: usize = 64;
 pub trait TimerHandler: Send + Sync + 'static {
     /// What the names of its timers begin with, up to their first `/` and with it, as `payment/`. One handler has them all.
     fn prefix(&self) -> &'static str;
+
+    /// Whether some are due as soon as they are set: then every append is a reason to look. Others are looked for by the
+    /// clock alone, and acted on up to half a second late.
+    fn are_due_at_once(&self) -> bool {
+        true
+    }
 
     /// Acts on a timer that is due; its command clears the row or moves it. May be asked for the same timer again: what it
     /// does is to happen once, as a command does whose id is derived from [`DueTimer::id`]. An error is logged. A timer that
@@ -48,6 +56,12 @@ impl DueTimer {
     pub fn id(&self) -> String {
         let due_at = self.due_at.to_rfc3339_opts(SecondsFormat::Micros, true);
         format!("{}@{due_at}", self.name)
+    }
+
+    /// Of what acting on it is a consequence. One that says nothing of it is acted on all the same.
+    pub fn cause(&self) -> Metadata {
+        let cause = self.payload.get(CAUSE).cloned().unwrap_or_default();
+        serde_json::from_value(cause).unwrap_or_default()
     }
 }
 

@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::fulfilment::Patience;
 use secrecy::SecretString;
 
 pub use error::ConfigError;
@@ -194,6 +195,14 @@ impl Config {
     /// The address of `nakku up`.
     pub fn up_address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
+    }
+
+    /// How long the sagas wait for answers.
+    pub fn patience(&self) -> Patience {
+        Patience {
+            payment: self.payment_timeout,
+            reply: self.reply_timeout,
+        }
     }
 
     /// What is in force and where it comes from, secrets masked.

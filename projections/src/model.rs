@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-use eventstore::EventStore;
+use eventstore::{EventStore, RecordedEvent};
 use read_models::search::{self, DirectoryId};
 use read_models::tables::Model;
 use read_models::{
@@ -107,6 +107,24 @@ impl ReadModel {
             Self::Analytics => Box::new(Tables::<Analytics>::open(store, number, epoch).await?),
             Self::Search => return Ok(None),
         }))
+    }
+
+    /// What an event that cannot be read is parked with: its stream, or more where what follows it elsewhere must not be
+    /// told first.
+    pub(crate) fn parks_with(self) -> fn(&RecordedEvent) -> (String, String) {
+        match self {
+            Self::Timeline => Timeline::parks_with,
+            Self::Products
+            | Self::Stock
+            | Self::Users
+            | Self::Search
+            | Self::Notifications
+            | Self::Deliveries
+            | Self::Payments
+            | Self::Orders
+            | Self::Sagas
+            | Self::Analytics => RecordedEvent::stream,
+        }
     }
 
     /// The name that operators use.

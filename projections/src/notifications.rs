@@ -86,6 +86,8 @@ fn shown(recorded: Recorded<'_, Event>) -> Recorded<'_, Row> {
             channel,
             about,
             order_id,
+            occurred_at: _,
+            facts: _,
         } = subject;
         Row {
             id: id.to_owned(),

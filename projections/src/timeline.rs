@@ -13,6 +13,7 @@ use domain::{delivery, fulfilment, order, payment, reservation, return_goods};
 use eventstore::{EventStore, HandleError, RecordedEvent};
 use read_models::tables::Model;
 use read_models::timeline::{self, Entry, Item};
+use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -50,6 +51,31 @@ impl Projection for Timeline {
         let entries: Vec<Entry> = events.into_iter().map(|recorded| recorded.event).collect();
         Ok(timeline::insert(connection, generation, &entries).await?)
     }
+}
+
+impl Timeline {
+    /// With its order: who follows a timeline asks for what comes after the last item, so nothing may come late.
+    pub(crate) fn parks_with(event: &RecordedEvent) -> (String, String) {
+        let order_id = match event.aggregate_type.as_str() {
+            Payment::TYPE | Delivery::TYPE => serde_json::from_str(&event.payload)
+                .ok()
+                .map(|OfOrder { order_id }| order_id),
+            Order::TYPE | Reservation::TYPE | Fulfilment::TYPE | Return::TYPE => {
+                Some(event.aggregate_id.clone())
+            }
+            _ => None,
+        };
+        match order_id {
+            Some(id) => (Order::TYPE.to_owned(), id),
+            None => event.stream(),
+        }
+    }
+}
+
+/// What each version of an event says of its order.
+#[derive(Deserialize)]
+struct OfOrder {
+    order_id: String,
 }
 
 fn read(recorded: &RecordedEvent) -> Result<Recorded<'_, Entry>, HandleError> {

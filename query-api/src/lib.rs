@@ -7,6 +7,7 @@ mod answer;
 mod reading;
 mod routes;
 mod searching;
+mod sums;
 mod watched_orders;
 
 use std::io;
@@ -18,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use searching::Searches;
+use sums::Sums;
 use watched_orders::WatchedOrders;
 
 /// What the queries read from. Clones share everything.
 #[derive(Clone)]
 pub struct QueryApi {
     pool: PgPool,
+    sums: Sums,
     searches: Searches,
     watched_orders: WatchedOrders,
 }
@@ -62,6 +65,7 @@ impl QueryApi {
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(watching));
         tokio::spawn(shutdown.run_until_cancelled_owned(following));
         Ok(QueryApi {
+            sums: Sums::new(pool.clone()),
             pool,
             searches: Searches::new(reader),
             watched_orders,

@@ -1,5 +1,6 @@
 //! Read your writes: which generation answers, how far it has come, and its rows.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http_server::position::MAIN_LOG;
@@ -12,6 +13,9 @@ use crate::QueryApi;
 
 /// PostgreSQL's code for a table that is not there (`undefined_table`).
 const UNDEFINED_TABLE: &str = "42P01";
+
+/// Its code for a statement that took longer than it may (`query_canceled`).
+const QUERY_CANCELED: &str = "57014";
 
 /// What to tell a client whose read model is being built: soon, but not at once.
 const RETRY_BUILDING: Duration = Duration::from_secs(1);
@@ -69,16 +73,20 @@ pub(crate) fn unavailable(error: Unavailable) -> Problem {
 
 /// Whether a statement failed because its generation was dropped.
 pub(crate) fn is_undefined_table(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(UNDEFINED_TABLE)
+    code(error).as_deref() == Some(UNDEFINED_TABLE)
+}
+
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 /// Rows that could not be read, as a problem.
 pub(crate) fn database(error: sqlx::Error) -> Problem {
     match error {
         sqlx::Error::PoolTimedOut => Problem::overloaded(),
+        error if code(&error).as_deref() == Some(QUERY_CANCELED) => {
+            Problem::overloaded().detail("this takes too long: ask for less")
+        }
         // Replayed twice while the query was under way.
         error if is_undefined_table(&error) => Problem::from(Kind::PROJECTION_BEHIND)
             .detail("the read model was replaced meanwhile")

@@ -1,6 +1,7 @@
 //! Who follows an order's timeline is woken when it has grown. One task looks for all clients of the process, and only
 //! while there are any; a client that is woken reads for itself.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,8 +16,11 @@ use uuid::Uuid;
 /// Clients that follow an order at a time: each holds a connection, and a page of items in memory.
 const FOLLOWERS_MAX: usize = 1_024;
 
-/// The same of one order: some windows of its customer and of the staff. Nobody takes the places of all others.
+/// The same of one order: some windows of its customer and of the staff.
 const FOLLOWERS_PER_ORDER_MAX: usize = 16;
+
+/// The same of one caller: nobody takes the places of all others.
+const FOLLOWERS_PER_CALLER_MAX: usize = 64;
 
 /// Between two looks at how far the read model has come. A look is one indexed row.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -41,6 +45,8 @@ struct Inner {
 struct Watched {
     followers: usize,
     orders: HashMap<Uuid, Order>,
+    /// Followers by the id of their user.
+    callers: HashMap<String, usize>,
 }
 
 struct Order {
@@ -52,6 +58,7 @@ struct Order {
 pub(crate) struct Watching {
     inner: Arc<Inner>,
     order_id: Uuid,
+    caller: String,
     grown: watch::Receiver<()>,
 }
 
@@ -60,10 +67,14 @@ impl WatchedOrders {
     ///
     /// # Errors
     /// `overloaded` where all are taken.
-    pub(crate) fn watch(&self, order_id: Uuid) -> Result<Watching, Problem> {
+    pub(crate) fn watch(&self, order_id: Uuid, caller: &str) -> Result<Watching, Problem> {
         let mut watched = self.inner.lock();
         if watched.followers >= FOLLOWERS_MAX {
             return Err(Problem::overloaded().detail("too many clients follow orders"));
+        }
+        let own = watched.callers.get(caller).copied().unwrap_or_default();
+        if own >= FOLLOWERS_PER_CALLER_MAX {
+            return Err(Problem::overloaded().detail("you follow too many orders"));
         }
         let order = watched.orders.entry(order_id).or_insert_with(|| Order {
             followers: 0,
@@ -75,11 +86,13 @@ impl WatchedOrders {
         order.followers += 1;
         let grown = order.grown.subscribe();
         watched.followers += 1;
+        watched.callers.insert(caller.to_owned(), own + 1);
         drop(watched);
         self.inner.begun.notify_one();
         Ok(Watching {
             inner: self.inner.clone(),
             order_id,
+            caller: caller.to_owned(),
             grown,
         })
     }
@@ -169,6 +182,12 @@ impl Drop for Watching {
     fn drop(&mut self) {
         let mut watched = self.inner.lock();
         watched.followers -= 1;
+        if let Entry::Occupied(mut own) = watched.callers.entry(std::mem::take(&mut self.caller)) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
         if let Some(order) = watched.orders.get_mut(&self.order_id) {
             order.followers -= 1;
             if order.followers == 0 {
@@ -185,9 +204,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_bounded_for_an_order_and_for_all_and_come_free() {
+    fn places_are_bounded_for_an_order_a_caller_and_for_all_and_come_free() {
         let orders = WatchedOrders::default();
-        let follow = |order: u128| orders.watch(Uuid::from_u128(order));
+        let own: Vec<Watching> = (0..)
+            .map(|order| orders.watch(Uuid::from_u128(order), "ada").unwrap())
+            .take(FOLLOWERS_PER_CALLER_MAX)
+            .collect();
+        let one_more = orders.watch(Uuid::from_u128(1_000), "ada").err().unwrap();
+        assert_eq!(one_more.kind(), Kind::OVERLOADED);
+        drop(own);
+        let follow = |order: u128| orders.watch(Uuid::from_u128(order), &order.to_string());
         let mut places: Vec<Watching> = (0..FOLLOWERS_PER_ORDER_MAX)
             .map(|_| follow(0).unwrap())
             .collect();
@@ -207,14 +233,15 @@ mod tests {
         places.clear();
         let watched = orders.inner.lock();
         assert_eq!((watched.followers, watched.orders.len()), (0, 0));
+        assert!(watched.callers.is_empty());
     }
 
     #[tokio::test]
     async fn only_who_follows_a_grown_order_is_woken() {
         let orders = WatchedOrders::default();
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let mut grown = orders.watch(one).unwrap();
-        let mut quiet = orders.watch(other).unwrap();
+        let mut grown = orders.watch(one, "ada").unwrap();
+        let mut quiet = orders.watch(other, "ada").unwrap();
         grown.mark_seen();
         orders.inner.wake(&HashSet::from([one, Uuid::from_u128(3)]));
         grown.grown().await;

@@ -19,7 +19,7 @@ pub trait Channel: Send + Sync + 'static {
     /// As users name it in their preferences: `email`, `webhook`, `log`.
     fn name(&self) -> &'static str;
 
-    /// Sends it, within a deadline of the channel's own.
+    /// Sends it, within a deadline of the channel's own once it has room for it.
     ///
     /// # Errors
     /// [`SendError`], which says whether it may be sent again.

@@ -4,10 +4,8 @@ use std::fmt::Display;
 
 use anyhow::anyhow;
 use eventstore::{
-    CommandContext, DueTimer, EventStore, ExecuteError, Executed, Metadata, ReactError,
-    RecordedEvent,
+    CommandContext, DueTimer, EventStore, ExecuteError, Executed, ReactError, RecordedEvent,
 };
-use serde_json::{Value, json};
 
 /// The context of the one command by which `reactor` answers an event. Handled again, it happens once.
 pub(crate) fn answering(
@@ -27,38 +25,9 @@ pub(crate) fn acting_on(
     name: &'static str,
     timer: &DueTimer,
 ) -> CommandContext {
-    let cause = timer.payload.get(CAUSE).cloned().unwrap_or_default();
-    // A timer that says nothing of its cause is acted on all the same.
-    let cause: Metadata = serde_json::from_value(cause).unwrap_or_default();
-    CommandContext {
-        correlation_id: cause.correlation_id,
-        causation_id: cause.causation_id,
-        user_id: cause.user_id,
-        traceparent: cause.traceparent,
-        ..store.derived_context(name, &format!("timer/{name}"), &timer.id())
-    }
-}
-
-const CAUSE: &str = "cause";
-
-/// What a timer's payload says of the event that set it.
-pub(crate) fn cause(event: &RecordedEvent) -> Value {
-    let metadata = Metadata {
-        causation_id: Some(event.event_id.to_string()),
-        ..event.metadata()
-    };
-    json!(metadata)
-}
-
-/// A payload with a cause: the members of an object, and `cause`.
-pub(crate) fn with_cause(mut payload: Value, cause: Value) -> Value {
-    payload[CAUSE] = cause;
-    payload
-}
-
-/// The cause that a timer's payload names, to be handed on.
-pub(crate) fn cause_of(timer: &DueTimer) -> Value {
-    timer.payload.get(CAUSE).cloned().unwrap_or_default()
+    store
+        .derived_context(name, &format!("timer/{name}"), &timer.id())
+        .because_of(timer.cause())
 }
 
 /// Gives a command. One that was refused before under its id is decided anew, without it: it has never taken effect, and
@@ -124,9 +93,7 @@ fn one_line<E>(error: &ExecuteError<E>) -> &'static str {
 
 /// Reads an event of an aggregate. One that this program cannot read parks its stream.
 pub(crate) fn read<E: cqrs_es::DomainEvent>(event: &RecordedEvent) -> Result<E, ReactError> {
-    event
-        .decode()
-        .map_err(|error| ReactError::Poison(format!("{error}: {}", error.source)))
+    Ok(event.decode()?)
 }
 
 /// The id that a stream is named by.

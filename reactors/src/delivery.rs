@@ -10,7 +10,7 @@ use domain::slot::SlotId;
 use domain::{Capacity, Delivery, DeliveryId, Fulfilment, OrderId, Slot, fulfilment};
 use eventstore::{
     Begins, CommandContext, EventStore, ExecuteError, Executed, ReactError, Reactor, RecordedEvent,
-    Stream,
+    StatesError, Stream,
 };
 
 use crate::command::{answering, give, read, settled, stream_id};
@@ -57,7 +57,7 @@ impl Deliveries {
     }
 
     /// The hour that it is booked in, if it is.
-    async fn booked(&self, delivery_id: DeliveryId) -> anyhow::Result<Option<SlotId>> {
+    async fn booked(&self, delivery_id: DeliveryId) -> Result<Option<SlotId>, StatesError> {
         let id = delivery_id.to_string();
         let states = self.store.states::<Delivery>(std::slice::from_ref(&id));
         let known = states.await?.remove(&id);

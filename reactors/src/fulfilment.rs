@@ -14,7 +14,7 @@ use domain::{
 };
 use eventstore::{
     Begins, CommandContext, Decided, EventStore, ExecuteError, Executed, ReactError, Reactor,
-    RecordedEvent, Stream,
+    RecordedEvent, StatesError, Stream,
 };
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use self::inputs::Heard;
 use self::timers::Clock;
 use crate::command::{answering, give, settled};
 
-pub use self::timers::{FulfilmentTimers, ReturnTimers};
+pub use self::timers::SagaTimers;
 
 /// The reactor's name.
 pub const NAME: &str = "fulfilment";
@@ -58,8 +58,8 @@ impl Sagas {
         self.store
             .execute(streams, context, move |(saga, order)| {
                 let events = fulfilment::advance(saga, order, input.clone())?;
-                let timer = clock.fulfilment(order_id, saga, &events.0, &patience);
-                Ok(Decided::with_timers(events, timer))
+                let timer = clock.timer(order_id, saga, &events.0, &patience);
+                Ok(Decided::with_timers(events, Vec::from_iter(timer)))
             })
             .await
     }
@@ -89,8 +89,11 @@ impl Sagas {
             if likely && !(events.is_empty() && returned.is_empty() && order_events.is_empty()) {
                 return Err(Refusal::Meanwhile);
             }
-            let mut timers = clock.fulfilment(order_id, saga, &events, &patience);
-            timers.extend(clock.returning(order_id, back, &returned, &patience));
+            let timers = [
+                clock.timer(order_id, saga, &events, &patience),
+                clock.timer(order_id, back, &returned, &patience),
+            ];
+            let timers = timers.into_iter().flatten().collect();
             Ok((events, returned, order_events, timers))
         };
         match likely {
@@ -120,7 +123,7 @@ impl Sagas {
     }
 
     /// Which of the two has the order now.
-    async fn likely(&self, order_id: OrderId) -> anyhow::Result<Likely> {
+    async fn likely(&self, order_id: OrderId) -> Result<Likely, StatesError> {
         let id = order_id.to_string();
         let orders = self.store.states::<Order>(std::slice::from_ref(&id));
         let order = orders.await?.remove(&id);
@@ -132,7 +135,7 @@ impl Sagas {
     }
 
     /// What comes back of an order, read from where its saga began.
-    async fn plan_of(&self, order_id: OrderId) -> anyhow::Result<Option<return_goods::Plan>> {
+    async fn plan_of(&self, order_id: OrderId) -> Result<Option<return_goods::Plan>, ReactError> {
         let id = order_id.to_string();
         let first = self
             .store

@@ -1,8 +1,9 @@
 //! `notification`: tells users what happened to their orders, payments, deliveries and accounts, by their preferences.
 //!
-//! The event becomes a timer for each channel that the user wants; whoever acts on the timer sends. What cannot be sent in
-//! the end is a dead letter of [`UNSENT`], which an operator may retry. The reactor begins with what happens after its
-//! installation, and a message's stream says whether it was sent: no replay sends anything again.
+//! The event becomes a timer for each channel that the user wants and that is set up here; whoever acts on the channel's
+//! timers sends. What cannot be sent in the end is a dead letter of [`UNSENT`], which an operator may retry. The reactor
+//! begins with what happens after its installation, and a message's stream says whether it was sent: no replay sends
+//! anything again.
 
 mod news;
 mod sending;
@@ -10,7 +11,6 @@ mod unsent;
 
 use std::collections::HashMap;
 
-use anyhow::anyhow;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
@@ -19,14 +19,13 @@ use domain::{
     Channels, Delivery, Notification, NotificationPreferences, Order, Payment, User, UserId,
 };
 use eventstore::{
-    Begins, CommandContext, Decided, EventStore, ReactError, Reactor, RecordedEvent, Stream, Timer,
-    TimerChange,
+    Begins, CommandContext, Decided, EventStore, ReactError, Reactor, RecordedEvent, StatesError,
+    Stream, Timer, TimerChange,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use self::news::{News, Topic, Whose};
-use crate::command::{answering, cause, settled, with_cause};
+use crate::command::{answering, settled};
 
 pub use self::sending::{Sending, Ways};
 pub use self::unsent::{UNSENT, Unsent};
@@ -34,11 +33,10 @@ pub use self::unsent::{UNSENT, Unsent};
 /// The reactor's name.
 pub const NAME: &str = "notification";
 
-const PREFIX: &str = "notification/";
-
 /// Decides who is told of an event, and through what.
 pub struct Notifications {
     store: EventStore,
+    channels: Vec<Channel>,
 }
 
 /// What is to be sent, as its timer holds it. Who it goes to is looked up when it is sent.
@@ -48,25 +46,34 @@ struct Due {
     id: String,
     subject: Subject,
     occurred_at: DateTime<Utc>,
-    /// Facts of the event, for the text and for programs.
-    facts: Value,
     /// Whether it was given up, and an operator wants another try.
     #[serde(default)]
     retry: bool,
 }
 
-fn timer_name(id: &str) -> String {
-    format!("{PREFIX}{id}")
+/// What the names of a channel's timers begin with: each has its own, so that none waits for another. Those of mails are as
+/// they were when all channels shared them.
+const fn prefix(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "notification/",
+        Channel::Webhook => "notification-webhook/",
+        Channel::Log => "notification-log/",
+    }
+}
+
+fn timer_name(channel: Channel, id: &str) -> String {
+    format!("{}{id}", prefix(channel))
 }
 
 impl Notifications {
-    /// Appends to `store`.
+    /// Appends to `store`. Through `channels` users are told, if they want to be: what is not set up in this installation is
+    /// not among them, and is no message that could fail.
     #[must_use]
-    pub fn new(store: EventStore) -> Self {
-        Self { store }
+    pub fn new(store: EventStore, channels: Vec<Channel>) -> Self {
+        Self { store, channels }
     }
 
-    async fn user_of(&self, whose: Whose) -> anyhow::Result<Option<UserId>> {
+    async fn user_of(&self, whose: Whose) -> Result<Option<UserId>, StatesError> {
         let order_id = match whose {
             Whose::User(user_id) => return Ok(Some(user_id)),
             Whose::Order(order_id) => order_id.to_string(),
@@ -80,7 +87,7 @@ impl Notifications {
     async fn preferences(
         &self,
         user_id: UserId,
-    ) -> anyhow::Result<Option<NotificationPreferences>> {
+    ) -> Result<Option<NotificationPreferences>, StatesError> {
         let id = user_id.to_string();
         let users = self.store.states::<User>(std::slice::from_ref(&id));
         let user = users.await?.remove(&id);
@@ -89,13 +96,9 @@ impl Notifications {
     }
 
     async fn set_timer(&self, event: &RecordedEvent, due: Due) -> Result<(), ReactError> {
-        let payload = serde_json::to_value(&due).map_err(|error| anyhow!(error))?;
-        let timer = Timer {
-            name: timer_name(&due.id),
-            // By the database's clock, as timers are read by it.
-            due_at: event.recorded_at,
-            payload: with_cause(payload, cause(event)),
-        };
+        let name = timer_name(due.subject.channel, &due.id);
+        // By the database's clock, as timers are read by it.
+        let timer = Timer::new(name, event.recorded_at, &due, &event.as_cause());
         // Without an id: the notification's own state says whether there is anything left to do.
         let context = CommandContext {
             command: None,
@@ -146,7 +149,8 @@ impl Reactor for Notifications {
         let Some(preferences) = self.preferences(user_id).await? else {
             return Ok(());
         };
-        for channel in wanted(topic, &preferences) {
+        let wanted = wanted(topic, &preferences).into_iter();
+        for channel in wanted.filter(|channel| self.channels.contains(channel)) {
             let due = Due {
                 id: format!("{}:{}", event.event_id, channel.as_str()),
                 subject: Subject {
@@ -154,9 +158,10 @@ impl Reactor for Notifications {
                     channel,
                     about: event.event_type.clone(),
                     order_id,
+                    occurred_at: Some(event.recorded_at),
+                    facts: facts.clone(),
                 },
                 occurred_at: event.recorded_at,
-                facts: facts.clone(),
                 retry: false,
             };
             self.set_timer(event, due).await?;

@@ -3,20 +3,22 @@
 //! after a crash it is called again, under the same key.
 
 mod calls;
+mod refunds;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
-use domain::payment::{self, Command, Event};
+use domain::payment::{self, Call, Command, Due, Event};
 use domain::{Fulfilment, OrderId, Payment, PaymentId, Return, fulfilment, return_goods};
 use eventstore::{
-    Begins, CommandContext, Decided, EventStore, ExecuteError, Executed, ReactError, Reactor,
-    RecordedEvent, Stream, Timer, TimerChange,
+    Begins, CommandContext, Decided, EventStore, ExecuteError, Executed, Metadata, ReactError,
+    Reactor, RecordedEvent, Stream, Timer, TimerChange,
 };
-use serde_json::{Value, json};
 
-use crate::command::{answering, cause, give, read, settled, stream_id, with_cause};
+use crate::command::{answering, give, read, settled, stream_id};
 
 pub use calls::PaymentCalls;
+pub use refunds::{REFUND, Refunds};
 
 /// The reactor's name.
 pub const NAME: &str = "payment";
@@ -57,20 +59,9 @@ impl Reactor for Payments {
             _ => "refund",
         };
         let context = answering(&self.store, NAME, name, event);
-        let due = Due {
-            // By the database's clock, as timers are read by it.
-            at: event.recorded_at,
-            cause: cause(event),
-        };
-        let act = |context| {
-            change(
-                &self.store,
-                context,
-                payment_id,
-                command.clone(),
-                due.clone(),
-            )
-        };
+        // By the database's clock, as timers are read by it.
+        let due_at = event.recorded_at;
+        let act = |context| change(&self.store, context, payment_id, command.clone(), due_at);
         fail::fail_point!("payment-asked");
         settled(give(context, act).await)?;
         fail::fail_point!("payment-begun");
@@ -78,65 +69,50 @@ impl Reactor for Payments {
     }
 }
 
-/// When the provider is to be called for what a command begins, and what for.
-#[derive(Clone)]
-struct Due {
-    at: chrono::DateTime<chrono::Utc>,
-    cause: Value,
-}
-
-/// Decides a command on a payment, with the timers that go with its events.
+/// Decides a command on a payment, with the timers that go with its events: consequences of the same as these.
 async fn change(
     store: &EventStore,
     context: CommandContext,
     payment_id: PaymentId,
     command: Command,
-    due: Due,
+    due_at: DateTime<Utc>,
 ) -> Result<Executed, ExecuteError<payment::Error>> {
     let stream = Stream::<Payment>::new(payment_id.to_string());
+    let cause = context.metadata();
     store
         .execute(stream, context, move |payment| {
             let events = payment.decide(command.clone())?;
-            let timers = events
-                .iter()
-                .flat_map(|event| timers(payment_id, event, &due))
-                .collect();
+            let timers = timers(payment_id, &events, due_at, &cause);
             Ok(Decided::with_timers(events, timers))
         })
         .await
 }
 
-/// Which calls of the provider an event begins and ends.
-fn timers(payment_id: PaymentId, event: &Event, due: &Due) -> Vec<TimerChange> {
-    let set = |name: String| {
-        let payload = json!({"payment_id": payment_id, "attempt": 1});
-        TimerChange::Set(Timer {
-            name,
-            due_at: due.at,
-            payload: with_cause(payload, due.cause.clone()),
-        })
+/// Which calls of the provider events begin and end; what is due now, and as a consequence of what.
+fn timers(
+    payment_id: PaymentId,
+    events: &[Event],
+    due_at: DateTime<Utc>,
+    cause: &Metadata,
+) -> Vec<TimerChange> {
+    let set = |call: Call| {
+        let attempt = 1;
+        let due = Due {
+            payment_id,
+            attempt,
+        };
+        let name = call.timer_name(payment_id);
+        TimerChange::Set(Timer::new(name, due_at, due, cause))
     };
-    let clear = |name: String| TimerChange::Clear { name };
-    let (charge, refund) = (charge_timer(payment_id), refund_timer(payment_id));
-    match event {
-        Event::Initiated { .. } => vec![set(charge)],
-        Event::Completed { .. } => vec![clear(charge)],
-        Event::RefundRequested { .. } => vec![clear(charge), set(refund)],
-        Event::Failed { .. } => vec![clear(charge), clear(refund)],
-        Event::Refunded { .. } | Event::RefundFailed { .. } => vec![clear(refund)],
-    }
-}
-
-const PREFIX: &str = "payment/";
-const CHARGE: &str = "payment/charge/";
-const REFUND: &str = "payment/refund/";
-
-fn charge_timer(payment_id: PaymentId) -> String {
-    format!("{CHARGE}{payment_id}")
-}
-
-fn refund_timer(payment_id: PaymentId) -> String {
-    format!("{REFUND}{payment_id}")
+    let clear = |call: &Call| {
+        let name = call.timer_name(payment_id);
+        TimerChange::Clear { name }
+    };
+    let of_event = |event: &Event| {
+        let ended = event.ends().iter().map(clear);
+        ended.chain(event.begins().map(set)).collect::<Vec<_>>()
+    };
+    events.iter().flat_map(of_event).collect()
 }
 
 /// What the event asks of payment, if anything.

@@ -8,7 +8,7 @@ use sqlx::{PgExecutor, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 
 use crate::generations::schema_name;
-use crate::tables::{Model, Table};
+use crate::tables::{Model, Table, column};
 use crate::text::stored_as_text;
 
 pub const NAME: &str = "notifications";
@@ -147,10 +147,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(rows: &'a [Notification], value: impl Fn(&'a Notification) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
 }
 
 /// Loads the notifications of these ids, as far as they exist, by id.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::generations::schema_name;
 use crate::products::Money;
-use crate::tables::{Model, Table};
+use crate::tables::{Model, Table, column};
 use crate::text::{stored_as_text, value};
 
 pub const NAME: &str = "payments";
@@ -196,10 +196,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(rows: &'a [Payment], value: impl Fn(&'a Payment) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
 }
 
 /// Loads the payments of these ids, as far as they exist, by id.

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 
 use crate::generations::schema_name;
-use crate::tables::{Model, Table};
+use crate::tables::{Model, Table, column};
 
 pub const NAME: &str = "products";
 
@@ -174,10 +174,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(products: &'a [Product], value: impl Fn(&'a Product) -> T) -> Vec<T> {
-    products.iter().map(value).collect()
 }
 
 /// Loads the products of these ids, as far as they exist, by id.

@@ -32,6 +32,11 @@ pub struct Table {
     pub personal: &'static [&'static str],
 }
 
+/// A column of rows, as a statement takes it.
+pub(crate) fn column<'a, Row, T>(rows: &'a [Row], value: impl Fn(&'a Row) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
 impl Model {
     /// Makes the tables of a new generation; does nothing where they are.
     pub async fn create_generation(

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
 use crate::generations::schema_name;
-use crate::tables::{Model, Table};
+use crate::tables::{Model, Table, column};
 
 pub const NAME: &str = "users";
 
@@ -227,10 +227,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(users: &'a [User], value: impl Fn(&'a User) -> T) -> Vec<T> {
-    users.iter().map(value).collect()
 }
 
 /// Takes the personal fields of these users out of every other generation that there is. The one before the live one may

@@ -189,7 +189,8 @@ async fn retry(
         deadline: ctx.deadline.into(),
         ..CommandContext::new("retry")
     };
-    let executed = let_go_on(&api.store, id, context).await.map_err(refused)?;
+    let executed = let_go_on(&api.store, api.patience, id, context);
+    let executed = executed.await.map_err(refused)?;
     tracing::info!(%id, by = caller.user_id, "retry of a saga");
     let answer = CommandAnswer::new(id.to_string(), executed.version, executed.position);
     Ok(answer.replayed(executed.replayed))

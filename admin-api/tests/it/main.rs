@@ -20,6 +20,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use chrono::Utc;
+use domain::fulfilment::Patience;
 use eventstore::EventStore;
 use http_server::token::{TOKEN_LIFETIME, generate_key};
 use http_server::{EdgeConfig, Role, Signer, Verifier};
@@ -48,7 +49,7 @@ impl Api {
     async fn start() -> Self {
         let database = testing::database().await;
         let store = seed::open(&database.pool).await;
-        let api = AdminApi::new(store.clone());
+        let api = AdminApi::new(store.clone(), Patience::default());
         let (routes, _) = http_server::openapi::split(api.router());
         let signer = Signer::new("k1", &generate_key()).unwrap();
         let config = EdgeConfig {

@@ -1,7 +1,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use cqrs_es::Aggregate;
 use domain::reservation::Line;
-use domain::{Currency, Fulfilment, Money, Quantity, Return, Sealed, fulfilment, return_goods};
+use domain::saga::Saga as _;
+use domain::{
+    Currency, Fulfilment, Money, OrderId, Quantity, Return, Sealed, fulfilment, return_goods,
+};
 use eventstore::{CommandContext, EventStore, Stream, Timer, TimerChange};
 use read_models::sagas::{self, Kind, Saga, SagaId, State};
 use read_models::{Checkpoint, checkpoints, generations};
@@ -137,9 +140,17 @@ async fn go_live(api: &Api, rows: &[Saga]) {
         .unwrap();
 }
 
+fn timer_name(id: SagaId) -> String {
+    let order_id = OrderId::new(id.order_id);
+    match id.kind {
+        Kind::Fulfilment => Fulfilment::timer_name(order_id),
+        Kind::Return => Return::timer_name(order_id),
+    }
+}
+
 async fn timer(api: &Api, id: SagaId) -> Option<(DateTime<Utc>, Value)> {
     sqlx::query_as("select due_at, payload from timers where name = $1")
-        .bind(id.timer_name())
+        .bind(timer_name(id))
         .fetch_optional(api.pool())
         .await
         .unwrap()
@@ -156,7 +167,7 @@ async fn sagas_are_listed_newest_first_and_by_status() {
     go_live(&api, &rows).await;
     let due_at = "2026-11-23T05:00:00Z";
     let timers = vec![TimerChange::Set(Timer {
-        name: id(Kind::Return, 3).timer_name(),
+        name: timer_name(id(Kind::Return, 3)),
         due_at: due_at.parse().unwrap(),
         payload: Value::Null,
     })];

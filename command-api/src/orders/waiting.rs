@@ -82,7 +82,8 @@ impl Waiting {
         };
         if waiter.may_have_ended {
             let progress = Progress::of(&self.0.store, order_id).await?;
-            if progress.is_settled {
+            // One that halted before goes on, if that is what was asked for.
+            if progress.is_settled && progress.position > after {
                 return Ok(progress);
             }
         }

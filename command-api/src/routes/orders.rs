@@ -50,7 +50,7 @@ struct PlaceOrder {
     /// One for each SKU.
     #[schema(min_items = 1, max_items = 100)]
     #[garde(length(min = 1, max = ITEMS_MAX), dive)]
-    items: Vec<OrderItem>,
+    items: Vec<PlaceOrderItem>,
     #[garde(dive)]
     payment: PaymentMeans,
     /// Where it is brought; without one, to the first of the customer's addresses.
@@ -62,7 +62,7 @@ struct PlaceOrder {
 /// So many pieces of something.
 #[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct OrderItem {
+struct PlaceOrderItem {
     #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$", example = "AB-BEE-001")]
     #[garde(dive)]
     sku: Member<Sku>,
@@ -84,7 +84,7 @@ struct PaymentMeans {
 
 impl PlaceOrder {
     fn of(self, customer_id: UserId) -> NewOrder {
-        let wanted = |item: OrderItem| Wanted {
+        let wanted = |item: PlaceOrderItem| Wanted {
             sku: item.sku.into_inner(),
             quantity: item.quantity.into_inner(),
         };

@@ -70,8 +70,18 @@ async fn money_of_an_order_that_has_ended_is_given_back_once() {
 
     let timer = timers(&shop).await.pop().unwrap();
     assert_eq!(timer.name, format!("payment/refund/{payment}"));
-    assert_eq!(timer.payload, json!({"payment_id": payment}));
-    assert!(timer.due_at <= Utc::now());
+    // What comes of it is told with the correlation, the user and the trace of the request.
+    let cause: Value = serde_json::from_str(&event.metadata).unwrap();
+    assert_eq!(cause["user_id"], shop.staff.id);
+    assert!(cause["correlation_id"].is_string(), "{cause}");
+    let expected = json!({"payment_id": payment, "attempt": 1, "cause": cause});
+    assert_eq!(timer.payload, expected);
+    // By the database's clock, and due already.
+    let events = shop.app.events().await;
+    let completed = events
+        .iter()
+        .find(|it| it.event_type == "payment.completed");
+    assert_eq!(timer.due_at, completed.unwrap().recorded_at);
 
     assert!(
         refund(&shop, &payment, "k", &shop.staff)

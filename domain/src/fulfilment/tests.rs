@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 use iso_currency::Currency;
 use uuid::Uuid;
 
 use super::*;
 use crate::aggregate::panic_of;
+use crate::saga::NotParked;
 use crate::{DeliveryId, Money, PaymentId, Quantity, Sealed, UserId};
 
 mod orders;
@@ -175,17 +178,17 @@ fn a_saga_that_was_told_to_go_on_tries_as_often_again() {
 fn only_what_halts_is_told_to_go_on() {
     for step in STEPS {
         assert_eq!(
-            retry(&fold(halted(step))),
+            fold(halted(step)).retry(),
             Ok(vec![Event::Retried, ask(step, TRIES_MAX + 1)])
         );
-        assert_eq!(retry(&fold(history(step, 2))), Err(Error::NotParked));
+        assert_eq!(fold(history(step, 2)).retry(), Err(NotParked));
     }
     for saga in [
         Fulfilment::NotStarted,
         Fulfilment::Completed,
         Fulfilment::Cancelled,
     ] {
-        assert_eq!(retry(&saga), Err(Error::NotParked));
+        assert_eq!(saga.retry(), Err(NotParked));
     }
 }
 

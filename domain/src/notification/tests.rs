@@ -1,4 +1,5 @@
 use cqrs_es::test::{AggregateTestExecutor, TestFramework};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
@@ -10,6 +11,8 @@ fn subject() -> Subject {
         channel: Channel::Email,
         about: "order.completed".to_owned(),
         order_id: Some(OrderId::new(Uuid::from_u128(2))),
+        occurred_at: Some(DateTime::UNIX_EPOCH),
+        facts: json!({"final": true}),
     }
 }
 
@@ -136,6 +139,28 @@ fn an_impossible_history_is_named() {
     assert!(
         message.contains("notification.attempted recorded while Sent"),
         "{message}"
+    );
+}
+
+#[test]
+fn what_there_is_to_say_stands_in_every_event_and_old_ones_know_nothing_of_it() {
+    let stored = serde_json::to_value(failed(1, true)).unwrap();
+    assert_eq!(stored["facts"], json!({"final": true}));
+    assert_eq!(stored["final"], true, "of the attempt, not of the facts");
+    assert_eq!(stored["occurred_at"], "1970-01-01T00:00:00Z");
+    let mut old = stored.clone();
+    for added in ["facts", "occurred_at"] {
+        old.as_object_mut().unwrap().remove(added);
+    }
+    let read: Event = serde_json::from_value(old.clone()).unwrap();
+    let Event::Failed { ref subject, .. } = read else {
+        panic!("{read:?}");
+    };
+    assert_eq!((&subject.facts, subject.occurred_at), (&Value::Null, None));
+    assert_eq!(serde_json::to_value(read).unwrap(), old);
+    assert_eq!(
+        serde_json::from_value::<Event>(stored).unwrap(),
+        failed(1, true)
     );
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use cqrs_es::test::{AggregateTestExecutor, TestFramework};
 use iso_currency::Currency;
 use uuid::Uuid;
@@ -7,7 +9,7 @@ use crate::aggregate::panic_of;
 use crate::fulfilment::{Step as Forward, TRIES_MAX};
 use crate::order::CancelReason;
 use crate::payment::{Charge, Refunding};
-use crate::saga::table;
+use crate::saga::{NotParked, Patience, table};
 use crate::{DeliveryId, Money, OrderId, Quantity, Sealed, UserId};
 
 const STEPS: [Step; 2] = [Step::Refund, Step::Restock];
@@ -170,10 +172,10 @@ fn a_step_is_asked_for_so_often_and_then_halts() {
             .when(Input::TimedOut { step, attempt: 1 })
             .then_expect_events(vec![]);
         assert_eq!(
-            retry(&fold(halted(step))),
+            fold(halted(step)).retry(),
             Ok(vec![Event::Retried, ask(step, TRIES_MAX + 1)])
         );
-        assert_eq!(retry(&fold(history(step, 1))), Err(Error::NotParked));
+        assert_eq!(fold(history(step, 1)).retry(), Err(NotParked));
     }
 }
 

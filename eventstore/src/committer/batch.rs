@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::arguments::{Commands, DataKeys, Events, Timers};
 use super::request::{Decision, Reply, Request};
 use crate::command::TimerChange;
-use crate::event::Metadata;
 use crate::state::{Folded, Versioned, panic_message};
 use crate::stream::{Change, ErasedState, StreamKey};
 
@@ -104,12 +103,14 @@ impl Batch {
             .map(|slot| ErasedState(self.slots[*slot].now.state.clone()))
             .collect();
         let own = &self.slots[slots[0]];
-        let decision = match request.context.expected_version {
-            Some(expected) if expected != own.now.version => Ok(Decision::VersionMismatch {
-                expected,
-                actual: own.now.version,
-            }),
-            _ => catch_unwind(AssertUnwindSafe(|| (request.decide)(&current))),
+        let decision = catch_unwind(AssertUnwindSafe(|| (request.decide)(&current)));
+        // Only then: a version is told to nobody who may not know that there is such a stream.
+        let actual = own.now.version;
+        let decision = match (decision, request.context.expected_version) {
+            (Ok(Decision::Accepted { .. }), Some(expected)) if expected != actual => {
+                Ok(Decision::VersionMismatch { expected, actual })
+            }
+            (decision, _) => decision,
         };
         match decision {
             Ok(Decision::Accepted { changes, timers }) => {
@@ -282,15 +283,9 @@ impl Batch {
 }
 
 fn metadata_of(request: &Request) -> Arc<str> {
-    let context = &request.context;
-    serde_json::to_string(&Metadata {
-        correlation_id: context.correlation_id.clone(),
-        causation_id: context.causation_id.clone(),
-        user_id: context.user_id.clone(),
-        traceparent: context.traceparent.clone(),
-    })
-    .expect("strings only")
-    .into()
+    serde_json::to_string(&request.context.metadata())
+        .expect("strings only")
+        .into()
 }
 
 /// The size of all payloads, or why one of them cannot be stored.

@@ -1,5 +1,6 @@
 //! What a runner writes and reads: the rows behind an operator's view.
 
+use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
@@ -9,9 +10,14 @@ use crate::event::RecordedEvent;
 /// Of an error's text this much is kept: enough to understand it, whatever a handler puts into it.
 const ERROR_CHARS_MAX: usize = 2_000;
 
+/// A stream: `(type, id)`.
+pub(crate) type StreamName = (String, String);
+
 /// An event to be parked; the error where it is the one that failed.
 pub(crate) struct Letter<'a> {
     pub(crate) event: &'a RecordedEvent,
+    /// What waits for one another: its stream, or what it is said to belong to.
+    pub(crate) stream: StreamName,
     pub(crate) error: Option<&'a str>,
 }
 
@@ -23,10 +29,9 @@ pub(crate) async fn park(
 ) -> sqlx::Result<()> {
     let ids: Vec<Uuid> = letters.iter().map(|_| Uuid::now_v7()).collect();
     let events = || letters.iter().map(|letter| letter.event);
-    let stream_types: Vec<&str> = events()
-        .map(|event| event.aggregate_type.as_str())
-        .collect();
-    let stream_ids: Vec<&str> = events().map(|event| event.aggregate_id.as_str()).collect();
+    let streams = || letters.iter().map(|letter| &letter.stream);
+    let stream_types: Vec<&str> = streams().map(|(kind, _)| kind.as_str()).collect();
+    let stream_ids: Vec<&str> = streams().map(|(_, id)| id.as_str()).collect();
     let positions: Vec<i64> = events().map(|event| event.position).collect();
     let event_types: Vec<&str> = events().map(|event| event.event_type.as_str()).collect();
     let errors: Vec<Option<String>> = letters
@@ -42,7 +47,8 @@ pub(crate) async fn park(
               as t (id, stream_type, stream_id, position, event_type, error)
          on conflict (consumer, log, position) do update
          set error = coalesce(excluded.error, dead_letters.error),
-             attempts = dead_letters.attempts + excluded.attempts",
+             attempts = dead_letters.attempts + excluded.attempts,
+             parked_at = excluded.parked_at",
     )
     .bind(consumer)
     .bind(LOG)
@@ -59,8 +65,7 @@ pub(crate) async fn park(
 
 /// A parked stream of a consumer.
 pub(crate) struct ParkedStream {
-    /// `(type, id)`.
-    pub(crate) name: (String, String),
+    pub(crate) name: StreamName,
     /// The position from which on its events wait.
     pub(crate) first: i64,
     /// Whether it is to be tried again: somebody asked for it, or the first of its events has never failed.
@@ -113,7 +118,7 @@ pub(crate) async fn skipped_after(
 pub(crate) async fn waiting(
     pool: &PgPool,
     consumer: &str,
-    (stream_type, stream_id): &(String, String),
+    (stream_type, stream_id): &StreamName,
     upto: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<i64>> {
@@ -133,24 +138,33 @@ pub(crate) async fn waiting(
     .await
 }
 
+/// The database's time.
+pub(crate) async fn now(pool: &PgPool) -> sqlx::Result<DateTime<Utc>> {
+    sqlx::query_scalar("select clock_timestamp()")
+        .fetch_one(pool)
+        .await
+}
+
 /// Takes out what was parked beyond where the consumer stands: it crashed in between, and its feed will yield
-/// these events again, in their turn.
+/// these events again, in their turn. What was parked since `begun` stays: another owner of the stream may have come past it.
 pub(crate) async fn unpark_after(
     pool: &PgPool,
     consumer: &str,
-    (stream_type, stream_id): &(String, String),
+    (stream_type, stream_id): &StreamName,
     after: i64,
+    begun: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "delete from dead_letters
          where consumer = $1 and log = $2 and stream_type = $3 and stream_id = $4
-           and position > $5 and state <> 'discarded'",
+           and position > $5 and state <> 'discarded' and parked_at < $6",
     )
     .bind(consumer)
     .bind(LOG)
     .bind(stream_type)
     .bind(stream_id)
     .bind(after)
+    .bind(begun)
     .execute(pool)
     .await?;
     Ok(())
@@ -179,7 +193,7 @@ pub(crate) async fn handled(
 pub(crate) async fn failed(
     pool: &PgPool,
     consumer: &str,
-    (stream_type, stream_id): &(String, String),
+    (stream_type, stream_id): &StreamName,
     position: i64,
     error: &str,
 ) -> sqlx::Result<()> {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane::LaneId;
 use super::{ReactError, Reactor};
-use crate::dead_letters::{self, Letter};
+use crate::dead_letters::{self, Letter, StreamName};
 use crate::event::RecordedEvent;
 use crate::log;
 use crate::runner::{Backoff, Halt, RunnerOptions};
@@ -19,9 +19,6 @@ use crate::store::EventStore;
 
 /// Events of a parked stream read at once.
 const PAGE: i64 = 64;
-
-/// A stream: `(type, id)`.
-pub(super) type StreamName = (String, String);
 
 /// What all jobs of a session share.
 pub(super) struct Shared {
@@ -107,7 +104,11 @@ impl Shared {
         let letters: Vec<Letter<'_>> = events
             .iter()
             .zip(errors)
-            .map(|(Queued { event, .. }, error)| Letter { event, error })
+            .map(|(Queued { event, .. }, error)| Letter {
+                event,
+                stream: event.stream(),
+                error,
+            })
             .collect();
         let mut backoff = self.backoff();
         let pool = self.store.pool();
@@ -142,12 +143,19 @@ impl Shared {
 
     async fn retry_all(&self, stream: &StreamName, upto: i64) -> Result<bool, Halt> {
         let (pool, consumer) = (self.store.pool(), &self.consumer);
+        let mut backoff = self.backoff();
+        let begun = loop {
+            match dead_letters::now(pool).await {
+                Ok(now) => break now,
+                Err(error) => backoff.pause("retrying a parked stream", &error).await?,
+            }
+        };
         loop {
             let page = self.page(stream, upto).await?;
             let mut backoff = self.backoff();
             if page.is_empty() {
                 while let Err(error) =
-                    dead_letters::unpark_after(pool, consumer, stream, upto).await
+                    dead_letters::unpark_after(pool, consumer, stream, upto, begun).await
                 {
                     backoff.pause("releasing a stream", &error).await?;
                 }

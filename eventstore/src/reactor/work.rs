@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use self::background::Done;
 use self::streams::Streams;
 use super::ReactionsError;
-use super::job::{Outcome, Queued, Shared, StreamName};
+use super::job::{Outcome, Queued, Shared};
 use super::lane::{Lane, LaneId};
 use super::progress::{Keeper, Moved};
 use crate::checkpoint::Checkpoint;
-use crate::runner::PARKED_STREAMS_MAX;
+use crate::dead_letters::StreamName;
 
 /// Streams worked on at once: as many commands as fill a batch of the committer twice over do not fit, and fewer would
 /// leave it half empty.
@@ -101,6 +101,8 @@ pub(super) struct Work {
     handled: bool,
     save_at: Instant,
     requests_at: Instant,
+    /// Whether too many streams are parked, as it was last said.
+    halted: bool,
     /// For the lag: the lowest position reached.
     reached: Arc<AtomicI64>,
 }
@@ -113,12 +115,13 @@ impl Work {
         reached: Arc<AtomicI64>,
     ) -> Self {
         let now = Instant::now();
+        let streams = Streams::new(shared.reactor.parks());
         Self {
             shared,
             keeper,
             lane_of,
             lanes: HashMap::new(),
-            streams: Streams::default(),
+            streams,
             jobs: JoinSet::new(),
             background: JoinSet::new(),
             ended: Vec::new(),
@@ -127,6 +130,7 @@ impl Work {
             loading: false,
             saving: false,
             handled: false,
+            halted: false,
             save_at: now,
             requests_at: now,
             reached,
@@ -156,7 +160,7 @@ impl Work {
                 }
                 Some(job) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     let (stream, outcome) = job.expect("what panics is caught");
-                    self.settle(stream, outcome)?;
+                    self.settle(stream, outcome);
                 }
                 input = inputs.recv(), if takes => match input {
                     Some(input) => self.take(input),
@@ -221,7 +225,7 @@ impl Work {
     }
 
     fn start_jobs(&mut self) {
-        while self.jobs.len() < STREAMS_AT_ONCE {
+        while self.jobs.len() < STREAMS_AT_ONCE && !self.streams.are_too_many() {
             let Some((name, task)) = self.streams.next() else {
                 return;
             };
@@ -241,13 +245,13 @@ impl Work {
         });
     }
 
-    fn settle(&mut self, stream: StreamName, outcome: Outcome) -> Result<(), ReactionsError> {
+    fn settle(&mut self, stream: StreamName, outcome: Outcome) {
         match outcome {
             Outcome::Handled(lane, position) => self.done(lane, position),
             Outcome::Poison(queued, error) => {
                 let events = self.streams.poisoned(&stream, queued);
                 self.spawn(stream, Task::Park(events, Some(error)));
-                return Ok(());
+                return;
             }
             Outcome::Parked(events) => {
                 self.streams.parked(&stream);
@@ -255,12 +259,6 @@ impl Work {
                     self.done(lane, position);
                 }
                 self.report_parked();
-                if self.streams.count_parked() > PARKED_STREAMS_MAX {
-                    return Err(ReactionsError::TooManyParked {
-                        reactor: self.shared.consumer.clone(),
-                        max: PARKED_STREAMS_MAX,
-                    });
-                }
             }
             Outcome::Retried { free } => {
                 if free {
@@ -274,7 +272,6 @@ impl Work {
         }
         self.streams.idle(stream);
         self.tell_reached();
-        Ok(())
     }
 
     fn done(&mut self, lane: LaneId, position: i64) {
@@ -290,10 +287,26 @@ impl Work {
             .store(lowest.min().unwrap_or(NO_LANES), Ordering::Relaxed);
     }
 
-    fn report_parked(&self) {
-        let streams = u32::try_from(self.streams.count_parked()).unwrap_or(u32::MAX);
-        let consumer = self.shared.consumer.clone();
-        metrics::gauge!("nakku_dead_letters", "consumer" => consumer).set(f64::from(streams));
+    fn report_parked(&mut self) {
+        let (reactor, parked) = (&self.shared.consumer, self.streams.count_parked());
+        let streams = u32::try_from(parked).unwrap_or(u32::MAX);
+        metrics::gauge!("nakku_dead_letters", "consumer" => reactor.clone())
+            .set(f64::from(streams));
+        let halted = self.streams.are_too_many();
+        metrics::gauge!("nakku_reactor_halted", "reactor" => reactor.clone())
+            .set(f64::from(u8::from(halted)));
+        if halted == std::mem::replace(&mut self.halted, halted) {
+            return;
+        }
+        if halted {
+            tracing::error!(
+                reactor,
+                parked,
+                "halted: it cannot handle events of too many streams, see `nakku dead-letters list`"
+            );
+        } else {
+            tracing::info!(reactor, parked, "goes on");
+        }
     }
 
     /// Waits for what is under way, and saves how far it came.
@@ -301,10 +314,8 @@ impl Work {
         let deadline = Instant::now() + FINISH_MAX;
         let finishing = async {
             while let Some(job) = self.jobs.join_next().await {
-                if let Ok((stream, outcome)) = job
-                    && self.settle(stream, outcome).is_err()
-                {
-                    return;
+                if let Ok((stream, outcome)) = job {
+                    self.settle(stream, outcome);
                 }
             }
         };

@@ -167,7 +167,11 @@ impl Runner {
             .waiting
             .iter()
             .zip(errors)
-            .map(|(event, error)| Letter { event, error })
+            .map(|(event, error)| Letter {
+                event,
+                stream: (self.options.parks_with)(event),
+                error,
+            })
             .collect();
         let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
         while let Err(error) = dead_letters::park(self.store.pool(), &self.consumer, &letters).await

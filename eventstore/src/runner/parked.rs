@@ -2,24 +2,30 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::dead_letters::StreamName;
 use crate::event::RecordedEvent;
 
-/// A stream: `(type, id)`.
-pub(super) type StreamName = (String, String);
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parked {
+    /// What an event is parked with, its stream as a rule.
+    parks_with: fn(&RecordedEvent) -> StreamName,
     /// By stream, the position from which on its events wait.
     streams: HashMap<StreamName, i64>,
     discarded: HashSet<i64>,
 }
 
 impl Parked {
+    pub(super) fn of_none(parks_with: fn(&RecordedEvent) -> StreamName) -> Self {
+        Self::new(parks_with, [], [])
+    }
+
     pub(super) fn new(
+        parks_with: fn(&RecordedEvent) -> StreamName,
         streams: impl IntoIterator<Item = (StreamName, i64)>,
         discarded: impl IntoIterator<Item = i64>,
     ) -> Self {
         Self {
+            parks_with,
             streams: streams.into_iter().collect(),
             discarded: discarded.into_iter().collect(),
         }
@@ -51,7 +57,7 @@ impl Parked {
     /// After a restart the feed may yield events of the stream from before it was parked: those do not wait.
     fn waits(&self, event: &RecordedEvent) -> bool {
         self.streams
-            .get(&name(event))
+            .get(&(self.parks_with)(event))
             .is_some_and(|first| event.position >= *first)
     }
 
@@ -64,13 +70,9 @@ impl Parked {
         let Some(poison) = batch.iter().find(|event| event.position == position) else {
             return Vec::new();
         };
-        self.streams.insert(name(poison), position);
+        self.streams.insert((self.parks_with)(poison), position);
         batch.extract_if(.., |event| self.waits(event)).collect()
     }
-}
-
-fn name(event: &RecordedEvent) -> StreamName {
-    (event.aggregate_type.clone(), event.aggregate_id.clone())
 }
 
 #[cfg(test)]
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_poison_event_takes_the_later_ones_of_its_stream_along() {
-        let mut parked = Parked::default();
+        let mut parked = Parked::of_none(RecordedEvent::stream);
         let mut batch = vec![event(1, "a"), event(2, "b"), event(3, "a"), event(4, "a")];
         let rest = parked.begin(&mut batch, 3);
         assert_eq!(positions(&rest), [3, 4]);
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn what_came_before_the_poison_event_does_not_wait() {
         let stream = ("counter".to_owned(), "a".to_owned());
-        let parked = Parked::new([(stream, 3)], [2]);
+        let parked = Parked::new(RecordedEvent::stream, [(stream, 3)], [2]);
         let (handled, waiting) = parked.sort_out(vec![event(1, "a"), event(2, "b"), event(3, "a")]);
         assert_eq!(
             (positions(&handled), positions(&waiting)),

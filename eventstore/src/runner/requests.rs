@@ -3,10 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::parked::{Parked, StreamName};
+use super::parked::Parked;
 use super::{Halt, HandleError, Handler, RunError, Runner, holds};
 use crate::checkpoint::Checkpoint;
-use crate::dead_letters::{self, ParkedStream};
+use crate::dead_letters::{self, ParkedStream, StreamName};
 use crate::event::RecordedEvent;
 use crate::log;
 
@@ -56,7 +56,7 @@ impl Runner {
         let names = streams
             .iter()
             .map(|stream| (stream.name.clone(), stream.first));
-        self.parked = Parked::new(names, discarded);
+        self.parked = Parked::new(self.options.parks_with, names, discarded);
         Ok(streams)
     }
 
@@ -76,19 +76,27 @@ impl Runner {
             stream_id = stream.1,
             "retrying a parked stream"
         );
+        let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
+        let begun = loop {
+            match dead_letters::now(self.store.pool()).await {
+                Ok(now) => break now,
+                Err(error) => backoff.pause("retrying a parked stream", &error).await?,
+            }
+        };
         loop {
             let page = self.page(&stream, checkpoint.position, stop).await?;
             let mut backoff = Backoff::new(&self.consumer, &self.options, stop);
             let pool = self.store.pool();
             if page.is_empty() {
                 let after = checkpoint.position;
+                let (consumer, stream) = (&self.consumer, &stream);
                 while let Err(error) =
-                    dead_letters::unpark_after(pool, &self.consumer, &stream, after).await
+                    dead_letters::unpark_after(pool, consumer, stream, after, begun).await
                 {
                     backoff.pause("releasing a stream", &error).await?;
                 }
                 fail::fail_point!("feed-released");
-                self.parked.release(&stream);
+                self.parked.release(stream);
                 return Ok(());
             }
             let (handled, failure) = self.offer(handler, page, &checkpoint, stop).await?;

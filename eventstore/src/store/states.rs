@@ -12,6 +12,16 @@ use crate::event::of_known_version;
 use crate::state::panic_message;
 use crate::stream::{Stream, StreamSet, downcast};
 
+/// Why states cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum StatesError {
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The history of a stream, which it names, cannot be folded; nor can it the next time.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
 impl EventStore {
     /// The state of one stream, now or at a version, and that version. None if it has no events by then.
     pub async fn state_at<A: Aggregate>(
@@ -50,18 +60,15 @@ impl EventStore {
     /// The states of many streams of one kind as the log has them now, by id, each with its version; those without events
     /// are absent. One query, and only for what this process has not seen yet: for callers that must know what a stream
     /// says before they can name the streams of a command. What they do with it is checked by that command's append.
-    ///
-    /// # Errors
-    /// Where the database fails, or the history of a stream cannot be folded.
     pub async fn states<A: Aggregate + Clone + 'static>(
         &self,
         ids: &[String],
-    ) -> anyhow::Result<HashMap<String, (A, i64)>> {
+    ) -> Result<HashMap<String, (A, i64)>, StatesError> {
         let mut references = Vec::with_capacity(ids.len());
         for id in ids {
             Stream::<A>::new(id).references(&mut references);
         }
-        let _turn = self.inner.readers.acquire().await?;
+        let _turn = self.turn().await;
         let mut connection = self.inner.pool.acquire().await?;
         let found = self
             .inner
@@ -70,7 +77,7 @@ impl EventStore {
             .await?;
         let mut states = HashMap::with_capacity(found.len());
         for (key, folded) in found {
-            let folded = folded.map_err(anyhow::Error::msg)?;
+            let folded = folded.map_err(StatesError::Corrupt)?;
             if folded.version > 0 {
                 let state: &A = downcast(&folded.state);
                 let id = String::from(&*key.aggregate_id);

@@ -67,6 +67,7 @@ impl Firing {
     pub(super) async fn run(mut self, stop: &CancellationToken, lost: &CancellationToken) {
         // Once the log is closed its head tells nothing any more.
         let mut followed = true;
+        let due_at_once = self.handler.are_due_at_once();
         loop {
             let has_room = self.jobs.len() < self.at_once;
             tokio::select! {
@@ -78,7 +79,7 @@ impl Firing {
                     self.fired(&timer, result);
                 }
                 () = sleep_until(self.look_at), if has_room => self.look_around().await,
-                changed = self.head.changed(), if has_room && followed => {
+                changed = self.head.changed(), if has_room && followed && due_at_once => {
                     followed = changed.is_ok();
                     self.look_soon();
                 }

@@ -1,8 +1,13 @@
 //! States for those who only ask, and contexts of commands that the program gives itself.
 
-use eventstore::{CommandContext, Metadata, RecordedEvent};
+use std::time::Duration;
+
+use eventstore::{CommandContext, Metadata, RecordedEvent, StatesError, dead_letters};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::publishing::LONG;
 use crate::support::{Account, Name, claim, context, deposit, deposit_in, open, withdraw};
 
 #[tokio::test]
@@ -34,6 +39,75 @@ async fn states_of_many_streams_are_as_the_log_has_them_now() {
     assert!(store.states::<Account>(&[]).await.unwrap().is_empty());
     // And what was read serves the commands that follow.
     withdraw(&store, "a", 8).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_folded_is_told_from_a_database_that_fails() {
+    let database = testing::database().await;
+    let store = open(&database.pool).await;
+    deposit(&store, "a", 5).await.unwrap();
+    sqlx::query("update events set payload = '{\"type\":\"account.deposited\"}'")
+        .execute(&database.pool)
+        .await
+        .unwrap();
+    let ids = ["a".to_owned()];
+    // One that has nothing in memory.
+    let store = open(&database.pool).await;
+    let states = store.states::<Account>(&ids).await;
+    let Err(StatesError::Corrupt(reason)) = states else {
+        panic!("{states:?}");
+    };
+    assert!(reason.contains("account/a"), "{reason}");
+    database.pool.close().await;
+    let states = store.states::<Account>(&ids).await;
+    assert!(
+        matches!(states, Err(StatesError::Database(_))),
+        "{states:?}"
+    );
+}
+
+/// More than there are connections.
+const READERS: usize = 40;
+
+#[tokio::test]
+async fn what_events_need_leaves_connections_to_others() {
+    let database = testing::database().await;
+    let pool = database.pool.clone();
+    let store = open(&pool).await;
+    let mut locked = pool.begin().await.unwrap();
+    sqlx::query("lock table events, dead_letters in access exclusive mode")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        let reader = store.clone();
+        readers.spawn(async move {
+            reader.stream_events("account", "a", 0, 1).await.unwrap();
+        });
+        let reader = store.clone();
+        readers.spawn(async move {
+            let asked = dead_letters::is_asked_for(&reader, "test", 1).await;
+            assert!(!asked.unwrap());
+        });
+    }
+    let waiting = async || {
+        let count = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                     where d.datname = current_database() and not l.granted";
+        let waiting: i64 = sqlx::query_scalar(count)
+            .fetch_one(&mut *locked)
+            .await
+            .unwrap();
+        waiting >= 4
+    };
+    testing::until("some wait", LONG, waiting).await;
+    let other = sqlx::query("select 1").execute(&pool);
+    let other = timeout(Duration::from_secs(10), other).await;
+    assert!(other.is_ok(), "there is a connection for others");
+    locked.rollback().await.unwrap();
+    while let Some(read) = readers.join_next().await {
+        read.unwrap();
+    }
 }
 
 #[tokio::test]

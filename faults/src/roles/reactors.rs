@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::fulfilment::Patience;
+use domain::{Fulfilment, Return};
 use eventstore::{
     EventStore, FeedSource, KafkaSettings, Reactions, ReactionsError, Reactor, TimerHandler,
     Timers, Topics,
 };
 use faults::{At, Child, trade};
 use reactors::delivery::Deliveries;
-use reactors::fulfilment::{FulfilmentTimers, ReturnTimers, Sagas};
+use reactors::fulfilment::{SagaTimers, Sagas};
 use reactors::inventory::Inventory;
-use reactors::payment::{PaymentCalls, Payments};
+use reactors::payment::{PaymentCalls, Payments, Refunds};
 use reactors::payment_provider::{self, HttpProvider, HttpProviderSettings, Patient};
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -106,15 +107,16 @@ fn start(
     };
     let calls = PaymentCalls::new(store.clone(), Arc::new(provider(&told)?));
     let sagas = Sagas::new(store.clone(), patience);
-    let reactors: [Arc<dyn Reactor>; 4] = [
+    let reactors: [Arc<dyn Reactor>; 5] = [
         Arc::new(sagas.clone()),
         Arc::new(Inventory::new(store.clone())),
         Arc::new(Payments::new(store.clone())),
+        Arc::new(Refunds::new(store.clone())),
         Arc::new(Deliveries::new(store.clone())),
     ];
     let timers: [(Arc<dyn TimerHandler>, usize); 3] = [
-        (Arc::new(FulfilmentTimers(sagas.clone())), 64),
-        (Arc::new(ReturnTimers(sagas)), 64),
+        (Arc::new(SagaTimers::<Fulfilment>::new(sagas.clone())), 64),
+        (Arc::new(SagaTimers::<Return>::new(sagas)), 64),
         (Arc::new(calls), PaymentCalls::AT_ONCE),
     ];
     let source = told.kafka.map_or(FeedSource::Store, |kafka| {

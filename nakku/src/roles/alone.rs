@@ -63,7 +63,8 @@ impl Role {
             }
             Role::Project { names } => project::models(names).map(|_| ()),
             Role::React { names, .. } => react::check(names, config),
-            Role::CommandApi | Role::QueryApi | Role::Relay { .. } | Role::AdminApi => Ok(()),
+            Role::CommandApi => command_api::check(config),
+            Role::QueryApi | Role::Relay { .. } | Role::AdminApi => Ok(()),
         }
     }
 

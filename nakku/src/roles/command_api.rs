@@ -27,6 +27,11 @@ pub(super) async fn part(resources: &Resources, contexts: &[Context]) -> anyhow:
     })
 }
 
+/// What can be said without starting anything.
+pub(super) fn check(config: &Config) -> anyhow::Result<()> {
+    services(config, &config.contexts).map(|_| ())
+}
+
 /// What is not hosted here is asked for where it is, if that is set.
 fn among_services(
     mut api: CommandApi,
@@ -36,17 +41,31 @@ fn among_services(
     if let Some(token) = &config.service_token {
         api = api.with_service_token(token.expose_secret());
     }
-    let url = |context: Context, url: &Option<String>| match contexts.contains(&context) {
-        true => None,
-        false => url.clone(),
-    };
-    if let Some(url) = url(Context::Users, &config.user_service_url) {
-        api = api.with_user_directory(service(config, &url)?);
+    let Services { users, products } = services(config, contexts)?;
+    if let Some(users) = users {
+        api = api.with_user_directory(users);
     }
-    if let Some(url) = url(Context::Products, &config.product_service_url) {
-        api = api.with_catalogue(service(config, &url)?);
+    if let Some(products) = products {
+        api = api.with_catalogue(products);
     }
     Ok(api)
+}
+
+/// Those of other processes.
+struct Services {
+    users: Option<Arc<HttpService>>,
+    products: Option<Arc<HttpService>>,
+}
+
+fn services(config: &Config, contexts: &[Context]) -> anyhow::Result<Services> {
+    let elsewhere = |context: Context, url: &Option<String>| {
+        let url = url.as_ref().filter(|_| !contexts.contains(&context));
+        url.map(|url| service(config, url)).transpose()
+    };
+    Ok(Services {
+        users: elsewhere(Context::Users, &config.user_service_url)?,
+        products: elsewhere(Context::Products, &config.product_service_url)?,
+    })
 }
 
 fn service(config: &Config, url: &str) -> anyhow::Result<Arc<HttpService>> {

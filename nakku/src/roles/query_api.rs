@@ -2,6 +2,7 @@
 
 use command_api::API_PREFIX;
 use query_api::QueryApi;
+use read_models::sagas;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::checks;
@@ -17,6 +18,8 @@ pub(super) fn part(resources: &Resources) -> anyhow::Result<(Part, QueryApi)> {
     )?;
     let mut checks: Vec<_> = read_models::IN_TABLES
         .iter()
+        // Those are the operators', who ask elsewhere.
+        .filter(|model| model.name != sagas::NAME)
         .map(|model| checks::readable(pool.clone(), model.name))
         .collect();
     checks.push(checks::searchable(api.search_reader().clone()));

@@ -4,17 +4,17 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use domain::fulfilment::Patience;
+use domain::{Fulfilment, Return};
 use eventstore::{EventStore, Reactions, Reactor, TimerHandler, Timers};
 use reactors::channel::{
     Channel, EmailChannel, EmailSettings, LogChannel, WebhookChannel, WebhookSecret,
     WebhookSettings,
 };
 use reactors::delivery::{self, Deliveries};
-use reactors::fulfilment::{self, FulfilmentTimers, ReturnTimers, Sagas};
+use reactors::fulfilment::{self, SagaTimers, Sagas};
 use reactors::inventory::{self, Inventory};
 use reactors::notification::{self, Notifications, Sending, Unsent, Ways};
-use reactors::payment::{self, PaymentCalls, Payments};
+use reactors::payment::{self, PaymentCalls, Payments, Refunds};
 use reactors::payment_provider::{
     BuiltInProvider, HttpProvider, HttpProviderSettings, Patient, PaymentProvider,
 };
@@ -27,8 +27,6 @@ use crate::config::{Config, ConfigError};
 
 /// Sagas whose time is up, told at once: each is one small append.
 const SAGAS_AT_ONCE: usize = 64;
-/// Messages under way at once: slow servers, not many of them.
-const MESSAGES_AT_ONCE: usize = 32;
 
 /// A reactor, as it is named on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +67,14 @@ impl FromStr for Name {
     type Err = UnknownReactor;
 
     fn from_str(raw: &str) -> Result<Self, UnknownReactor> {
+        // What a reactor beside it says in its own name is done for both.
+        let of = |name: &Name| match name {
+            Name::Notification => [notification::NAME, notification::UNSENT].contains(&raw),
+            Name::Payment => [payment::NAME, payment::REFUND].contains(&raw),
+            Name::Fulfilment | Name::Inventory | Name::Delivery => name.as_str() == raw,
+        };
         ALL.into_iter()
-            .find(|name| name.as_str() == raw)
+            .find(of)
             .ok_or_else(|| UnknownReactor(raw.to_owned()))
     }
 }
@@ -166,25 +170,35 @@ fn made(name: Name, store: &EventStore, config: &Config) -> anyhow::Result<Made>
     let store = store.clone();
     Ok(match name {
         Name::Fulfilment => {
-            let patience = Patience {
-                payment: config.payment_timeout,
-                reply: config.reply_timeout,
-            };
-            let sagas = Sagas::new(store, patience);
+            let sagas = Sagas::new(store, config.patience());
             Made::reactor(sagas.clone())
-                .timing(FulfilmentTimers(sagas.clone()), SAGAS_AT_ONCE)
-                .timing(ReturnTimers(sagas), SAGAS_AT_ONCE)
+                .timing(SagaTimers::<Fulfilment>::new(sagas.clone()), SAGAS_AT_ONCE)
+                .timing(SagaTimers::<Return>::new(sagas), SAGAS_AT_ONCE)
         }
         Name::Inventory => Made::reactor(Inventory::new(store)),
         Name::Payment => {
             let calls = PaymentCalls::new(store.clone(), provider(config)?);
-            Made::reactor(Payments::new(store)).timing(calls, PaymentCalls::AT_ONCE)
+            Made::reactor(Payments::new(store.clone()))
+                .and(Refunds::new(store))
+                .timing(calls, PaymentCalls::AT_ONCE)
         }
         Name::Delivery => Made::reactor(Deliveries::new(store)),
-        Name::Notification => Made::reactor(Notifications::new(store.clone()))
-            .and(Unsent::new(store.clone()))
-            .timing(Sending::new(store, ways(config)?), MESSAGES_AT_ONCE),
+        Name::Notification => notifying(&store, &ways(config)?),
     })
+}
+
+/// Who decides what users are told, who keeps what could not be sent, and for each channel who sends.
+fn notifying(store: &EventStore, ways: &Ways) -> Made {
+    let reactors = Made::reactor(Notifications::new(store.clone(), ways.channels()))
+        .and(Unsent::new(store.clone()));
+    // Also for one that is not set up any more: what is on the way to it is given up, not forgotten.
+    domain::notification::Channel::ALL
+        .into_iter()
+        .fold(reactors, |made, channel| {
+            let sending = Sending::new(store.clone(), ways.clone(), channel);
+            let at_once = sending.at_once();
+            made.timing(sending, at_once)
+        })
 }
 
 /// How users are reached. Without a mail server what would be mailed is logged, so that somebody sees it.

@@ -34,7 +34,7 @@ impl Serving {
     /// Serves the part until it is asked to end. `prepare` runs once everything is under way; when it is through and every
     /// dependency is there, the `ready` line is printed, after `lines`.
     ///
-    /// The end: not ready, no new connection, running requests finished, commands settled, workers and their leases done.
+    /// The end: not ready, no new connection, running requests finished, workers and their leases done, commands settled.
     ///
     /// # Errors
     /// What `prepare` says, or the first worker that cannot go on. The end is in order all the same.
@@ -84,10 +84,11 @@ impl Serving {
         phase.stop();
         stop_serving.cancel();
         let served = server.await.context("the server broke down");
+        // The store last: what workers finish now, they still have to write down.
+        let stopped = workers.stop().await;
         if let Some(store) = resources.opened_store() {
             store.close().await;
         }
-        let stopped = workers.stop().await;
         result?;
         served??;
         stopped

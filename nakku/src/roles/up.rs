@@ -19,6 +19,8 @@ const NAME: &str = "up";
 /// # Errors
 /// One line that names what is wrong.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    command_api::check(&config)?;
+    react::check(&[], &config)?;
     let shutdown = shutdown::on_signals()?;
     let server = Server::bind(config.up_address()).await?;
     let opening = Database::open(&config, Use::Own);

@@ -14,6 +14,9 @@ use super::with_database;
 use crate::config::Config;
 use crate::{installation, output};
 
+/// What shows personal data in the clear.
+const IN_THE_CLEAR: [ReadModel; 2] = [ReadModel::Users, ReadModel::Deliveries];
+
 pub(super) async fn run(config: &Config, id: Uuid) -> anyhow::Result<()> {
     with_database(config, async |database, shutdown| {
         let pool = database.pool();
@@ -27,9 +30,12 @@ pub(super) async fn run(config: &Config, id: Uuid) -> anyhow::Result<()> {
             _ => format!("user {id} is erased, at position {}", erased.position),
         })?;
         let requests = Requests::new(config, pool, shutdown);
-        let shown = follow(pool, &requests, erased.position).await;
+        let mut gone = Ok(());
+        for model in IN_THE_CLEAR {
+            gone = gone.and(follow(pool, &requests, model, erased.position).await);
+        }
         requests.close().await;
-        shown
+        gone
     })
     .await
 }
@@ -39,10 +45,15 @@ async fn erase(store: &EventStore, id: Uuid) -> anyhow::Result<Executed> {
     erased.map_err(|problem| anyhow!("user {id}: {}", problem.document(None).detail))
 }
 
-/// Waits until no profile shows the user any more; brings the read model there where nobody else does. One that was never
+/// Waits until a read model shows nothing of the user any more; brings it there where nobody else does. One that was never
 /// built shows nobody.
-async fn follow(pool: &PgPool, requests: &Requests<'_>, position: i64) -> anyhow::Result<()> {
-    let name = ReadModel::Users.name();
+async fn follow(
+    pool: &PgPool,
+    requests: &Requests<'_>,
+    model: ReadModel,
+    position: i64,
+) -> anyhow::Result<()> {
+    let name = model.name();
     let has_come = async || {
         let generations = status::list(pool, Some(name)).await?;
         let Some(live) = generations.first() else {

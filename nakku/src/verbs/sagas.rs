@@ -192,7 +192,8 @@ async fn show(pool: &PgPool, generation: i32, id: SagaId, format: Output) -> any
 async fn retry(config: &Config, pool: &PgPool, id: SagaId, format: Output) -> anyhow::Result<()> {
     let keys = installation::check(config, pool).await?;
     let store = installation::open_store(config, pool, &keys).await?;
-    let retried = operators::retry(&store, id, CommandContext::new("retry")).await;
+    let retried =
+        operators::retry(&store, config.patience(), id, CommandContext::new("retry")).await;
     store.close().await;
     let retried = match retried {
         Ok(executed) => Retried {

@@ -52,8 +52,17 @@ const IN_THE_PROFILE: [&str; 9] = [
     "CanaryCity7q",
     "CanaryNote7q",
 ];
-/// What nobody may ever see: passwords, right and wrong, and what stood in requests that failed.
-const SECRET: [&str; 4] = [
+/// Those of them that the delivery of an order shows.
+const IN_THE_DELIVERY: [&str; 5] = [
+    "CanaryRecipient7q",
+    "CanaryStreet7q",
+    "CNRYQZ97",
+    "CanaryCity7q",
+    "CanaryNote7q",
+];
+/// What nobody may ever see: passwords, right and wrong, and how one pays, what stood in requests that failed.
+const SECRET: [&str; 5] = [
+    "CanaryPaymentToken7q",
     "CanaryPasswordOne7q",
     "CanaryPasswordTwo7q",
     "CanaryGuess7q",
@@ -112,11 +121,18 @@ async fn a_canary_is_readable_in_the_profiles_only_and_after_the_erasure_nowhere
             assert!(content.holds(token), "{token} is not in {}", content.place);
         }
     }
+    for token in IN_THE_DELIVERY {
+        assert!(
+            places.deliveries.iter().any(|it| it.holds(token)),
+            "{token}"
+        );
+    }
     for token in PERSONAL.iter().chain(&SECRET) {
         assert_absent(token, &places.others);
     }
     for token in SECRET {
         assert_absent(token, &places.profiles);
+        assert_absent(token, &places.deliveries);
     }
 
     let position = erased(&canary).await;
@@ -128,6 +144,7 @@ async fn a_canary_is_readable_in_the_profiles_only_and_after_the_erasure_nowhere
         assert!(places.profiles.len() >= 2);
         for token in PERSONAL.iter().chain(&SECRET) {
             assert_absent(token, &places.profiles);
+            assert_absent(token, &places.deliveries);
             assert_absent(token, &places.others);
         }
     }
@@ -235,6 +252,20 @@ async fn everything_is_said(visitor: &Api, admin: &Api) -> User {
     for key in ["e", "e", "f"] {
         post("addresses", key, address.clone()).await.expect(200);
     }
+    goods_are_there(admin).await;
+    for (key, token, address, status) in [
+        ("i", "tok_ok", None, "completed"),
+        ("j", "tok_ok", Some(&address), "completed"),
+        ("k", "CanaryPaymentToken7q", Some(&address), "cancelled"),
+    ] {
+        let order = json!({
+            "store_id": "store-1", "items": [{"sku": "TEA", "quantity": 1}],
+            "payment": {"token": token}, "address": address,
+        });
+        let headers = [("idempotency-key", key), ("prefer", "wait=20")];
+        let placed = api.post("/orders", &headers, &order).await;
+        assert_eq!(placed.expect(201).body["status"], status);
+    }
     let mail = json!({"email": true, "webhook": false, "log": false});
     let preferences = json!({"order": mail, "payment": mail, "delivery": mail, "account": mail});
     let preferred = format!("/api/v1{}", path("notification-preferences"));
@@ -267,6 +298,16 @@ async fn everything_is_said(visitor: &Api, admin: &Api) -> User {
     let body = json!({"refresh_token": session["refresh_token"]});
     api.post("/users/logout", &[], &body).await.expect(204);
     User { api, id: me }
+}
+
+async fn goods_are_there(admin: &Api) {
+    let tea =
+        json!({"sku": "TEA", "name": "Tea", "price": {"amount_minor": 799, "currency": "EUR"}});
+    admin.post("/products", &[], &tea).await.expect(201);
+    let goods = json!({"quantity": 9});
+    let key = [("idempotency-key", "tea")];
+    let received = admin.post("/inventory/store-1/TEA/receive", &key, &goods);
+    received.await.expect(201);
 }
 
 /// Somebody with an access token.
@@ -395,6 +436,10 @@ async fn an_old_token_reads_nothing(canary: &User, admin: &Api, position: &str) 
     for path in ["/users/me".to_owned(), format!("/users/{}", canary.id)] {
         canary.api.get(&path, &at_position).await.expect(404);
     }
+    let brought = admin.get("/deliveries", &at_position).await.expect(200);
+    let brought = brought.body["items"].as_array().unwrap().clone();
+    assert_eq!(brought.len(), 2);
+    assert!(brought.iter().all(|it| it["address"].is_null()));
     let path = format!("/users/{}", canary.id);
     let seen = admin.get(&path, &at_position).await.expect(200);
     assert_eq!(seen.body["status"], "erased");
@@ -410,9 +455,13 @@ async fn an_old_token_reads_nothing(canary: &User, admin: &Api, position: &str) 
 async fn replayed(settings: &Settings, printed: &mut Vec<String>) {
     let verified = settings.succeed("verify").await;
     assert!(verified.ends_with("all is well\n"), "{verified}");
-    let replayed = settings.succeed("replay users --output json").await;
-    let replay: Value = serde_json::from_str(&replayed).unwrap();
-    assert_eq!(replay["state"], "switched");
-    assert_eq!(replay["differences"]["count"], 0, "{replayed}");
-    printed.extend([verified, replayed]);
+    printed.push(verified);
+    for model in ["users", "deliveries"] {
+        let line = format!("replay {model} --output json");
+        let replayed = settings.succeed(&line).await;
+        let replay: Value = serde_json::from_str(&replayed).unwrap();
+        assert_eq!(replay["state"], "switched");
+        assert_eq!(replay["differences"]["count"], 0, "{replayed}");
+        printed.push(replayed);
+    }
 }

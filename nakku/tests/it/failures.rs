@@ -61,6 +61,29 @@ async fn bad_configuration_names_the_setting() {
         2,
         &["port", "'eighty'", "NAKKU_PORT", "0 to 65535"],
     );
+    for (line, variable, value, setting) in [
+        (
+            "up",
+            "NAKKU_WEBHOOK_URL",
+            "https://shop.example.org/hook",
+            "webhook_secret",
+        ),
+        ("up", "NAKKU_SMTP_URL", "mail.example.org", "smtp_url"),
+        ("react", "NAKKU_SMTP_URL", "mail.example.org", "smtp_url"),
+        (
+            "command-api --contexts orders",
+            "USER_SERVICE_URL",
+            "http://users:8081",
+            "service_token",
+        ),
+    ] {
+        let settings = machine.settings.clone().with(variable, value);
+        refused(
+            &settings.run(line).await,
+            2,
+            &["bad configuration", setting],
+        );
+    }
     let output = machine.settings.run("relay").await;
     refused(&output, 2, &["kafka_brokers"]);
     let output = machine.settings.run("topics").await;

@@ -1,5 +1,6 @@
 //! The committed OpenAPI document is the one that the program prints and serves.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,39 @@ fn path() -> PathBuf {
 pub fn committed() -> Value {
     let text = fs::read_to_string(path()).expect("openapi.json is committed");
     serde_json::from_str(&text).unwrap()
+}
+
+/// Two crates that call different things by one name would have one of them described as the other.
+#[test]
+fn no_name_means_two_things() {
+    let documents = [
+        command_api::document(),
+        query_api::document(),
+        admin_api::document(),
+    ];
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    for document in documents {
+        let document = serde_json::to_value(document).unwrap();
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            let shape = shape(schema);
+            let same = known.entry(name.clone()).or_insert_with(|| shape.clone());
+            assert_eq!(*same, shape, "{name}");
+        }
+    }
+}
+
+/// Which members there are, of which types; without what is said of them.
+fn shape(schema: &Value) -> Value {
+    const SAYS: [&str; 3] = ["type", "$ref", "required"];
+    match schema {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, said)| SAYS.contains(&name.as_str()) || said.is_object())
+            .filter(|(name, _)| *name != "example")
+            .map(|(name, said)| (name.clone(), shape(said)))
+            .collect(),
+        said => said.clone(),
+    }
 }
 
 #[test]

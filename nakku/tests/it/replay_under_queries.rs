@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::Signal::SIGTERM;
+use projections::ReadModel;
 use serde_json::{Value, json};
 use testing::Database;
 use tokio::task::JoinSet;
@@ -205,7 +206,7 @@ async fn states(settings: &Settings, line: &str, state: &str) {
             assert_eq!(replay["differences"]["count"], 0, "{replay:#}");
         }
     }
-    assert_eq!(printed.lines().count(), 4, "{printed}");
+    assert_eq!(printed.lines().count(), ReadModel::ALL.len(), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ pub(crate) async fn build(
     let feed = StoreFeed::open(&owner.store, Checkpoint::START).await?;
     let options = RunnerOptions {
         batch_max: PAGE_EVENTS,
+        parks_with: owner.model.parks_with(),
         discards_of: vec![owner.consumer.clone()],
         metrics_name: None,
     };

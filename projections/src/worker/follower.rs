@@ -62,6 +62,7 @@ impl Follower {
             ..
         } = &*self.owner;
         let options = RunnerOptions {
+            parks_with: model.parks_with(),
             metrics_name: Some(model.name().to_owned()),
             ..RunnerOptions::default()
         };

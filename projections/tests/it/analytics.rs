@@ -230,16 +230,8 @@ async fn an_order_that_was_parked_counts_late_and_once() {
     let shop = Shop::open().await;
     let broken = Basket::somebodys();
     let placed = broken.order(&shop, broken.created()).await;
-    let payload = async |payload: &str| {
-        sqlx::query("update events set payload = $2::json where position = $1")
-            .bind(placed)
-            .bind(payload)
-            .execute(shop.pool())
-            .await
-            .unwrap();
-    };
     let sound = serde_json::to_string(&broken.created()).unwrap();
-    payload(r#"{"type":"order.created"}"#).await;
+    shop.rewrite(placed, r#"{"type":"order.created"}"#).await;
     let parked = fulfilment::Event::Parked {
         step: fulfilment::Step::Reserve,
         error: "no answer".to_owned(),
@@ -265,7 +257,7 @@ async fn an_order_that_was_parked_counts_late_and_once() {
     );
     assert_eq!(funnel_of(&shop, head).await.parked, 0);
 
-    payload(&sound).await;
+    shop.rewrite(placed, &sound).await;
     let letters = dead_letters::list(shop.pool(), Some("analytics"), None, 10).await;
     let letters = letters.unwrap();
     dead_letters::request_retry(shop.pool(), letters[0].id, "test")

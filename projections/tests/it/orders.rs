@@ -124,20 +124,8 @@ async fn a_stream_that_was_parked_fills_its_part_in_when_it_is_mended() {
     let shop = Shop::open().await;
     let basket = Basket::somebodys();
     let at = basket.delivery(&shop, basket.scheduled(None)).await;
-    let sound: String = sqlx::query_scalar("select payload::text from events where position = $1")
-        .bind(at)
-        .fetch_one(shop.pool())
-        .await
-        .unwrap();
-    let write = async |payload: &str| {
-        sqlx::query("update events set payload = $2::json where position = $1")
-            .bind(at)
-            .bind(payload)
-            .execute(shop.pool())
-            .await
-            .unwrap();
-    };
-    write(r#"{"type":"delivery.scheduled"}"#).await;
+    let sound = shop.payload(at).await;
+    shop.rewrite(at, r#"{"type":"delivery.scheduled"}"#).await;
     let assigned = delivery::Event::Assigned {
         order_id: basket.order_id,
         courier_id: basket.customer_id,
@@ -148,7 +136,7 @@ async fn a_stream_that_was_parked_fills_its_part_in_when_it_is_mended() {
     assert_eq!(order.status, orders::Status::Completed);
     assert_eq!(order.delivery, None);
 
-    write(&sound).await;
+    shop.rewrite(at, &sound).await;
     let letters = dead_letters::list(shop.pool(), Some("orders"), None, 10)
         .await
         .unwrap();
@@ -245,6 +233,8 @@ async fn a_notification_says_what_became_of_it() {
         channel: notification::Channel::Email,
         about: "order.completed".to_owned(),
         order_id: Some(basket.order_id),
+        occurred_at: None,
+        facts: serde_json::Value::Null,
     };
     let failed = |attempt, is_final| notification::Event::Failed {
         subject: subject(),

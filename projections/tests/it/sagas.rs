@@ -1,7 +1,8 @@
 //! What operators are told of sagas.
 
 use domain::order::CancelReason;
-use domain::{fulfilment, return_goods};
+use domain::saga::Saga as _;
+use domain::{OrderId, Return, fulfilment, return_goods};
 use eventstore::{EventStore, Stream};
 use projections::ReadModel;
 use read_models::replays::Request;
@@ -193,7 +194,8 @@ async fn the_timer_of_a_saga_is_shown_with_it() {
     tell_all(&shop, &basket, completion(&basket)).await;
     tell_all(&shop, &basket, return_of(&basket)).await;
     shop.bring_up(MODEL).await;
-    let due_at = set_timer(&shop.store, &id(&basket, Kind::Return).timer_name()).await;
+    let order_id = OrderId::new(id(&basket, Kind::Return).order_id);
+    let due_at = set_timer(&shop.store, &Return::timer_name(order_id)).await;
     let found = listed(&shop, None, None, 10).await;
     let timers: Vec<_> = found.iter().map(|it| (it.saga.kind, it.timer_at)).collect();
     assert_eq!(

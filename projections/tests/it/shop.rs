@@ -254,6 +254,25 @@ impl Shop {
             .generation
     }
 
+    /// What an event says.
+    pub async fn payload(&self, position: i64) -> String {
+        sqlx::query_scalar("select payload::text from events where position = $1")
+            .bind(position)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Lets an event say something else, as no program does.
+    pub async fn rewrite(&self, position: i64, payload: &str) {
+        sqlx::query("update events set payload = $2::json where position = $1")
+            .bind(position)
+            .bind(payload)
+            .execute(self.pool())
+            .await
+            .unwrap();
+    }
+
     /// Does once what a worker would do.
     pub async fn bring_up(&self, model: ReadModel) {
         let worker = self.worker(model, "once");

@@ -2,6 +2,7 @@
 
 use domain::order::CancelReason;
 use domain::{delivery, fulfilment, order, payment};
+use eventstore::dead_letters;
 use projections::ReadModel;
 use read_models::replays::State;
 use read_models::timeline::{self, Item};
@@ -217,6 +218,46 @@ async fn a_stream_that_no_order_can_have_is_parked_alone() {
     let head = tell_all(&shop, &basket, completion(&basket)).await;
     shop.bring_up(MODEL).await;
     assert_eq!(items(&shop, &basket, head).await.len(), 16);
-    let parked = eventstore::dead_letters::count(shop.pool(), Some("timeline")).await;
+    let parked = dead_letters::count(shop.pool(), Some("timeline")).await;
     assert_eq!(parked.unwrap(), 1);
+}
+
+/// Who follows an order asks for what comes after the last item: what would come late would never be seen.
+#[tokio::test]
+async fn what_cannot_be_read_holds_back_the_rest_of_its_order_and_of_no_other() {
+    let shop = Shop::open().await;
+    let (basket, other) = (Basket::somebodys(), Basket::somebodys());
+    basket.order(&shop, basket.created()).await;
+    let at = basket.payment(&shop, basket.initiated()).await;
+    let sound = shop.payload(at).await;
+    shop.rewrite(at, &sound.replace("payment.initiated", "payment.foreseen"))
+        .await;
+    let broken = basket.order(&shop, order::Event::Reserved).await;
+    other.order(&shop, other.created()).await;
+    let head = other.payment(&shop, other.initiated()).await;
+    shop.bring_up(MODEL).await;
+    let types = async |basket: &Basket| -> Vec<String> {
+        let items = items(&shop, basket, head).await;
+        items.into_iter().map(|item| item.event_type).collect()
+    };
+    assert_eq!(types(&basket).await, ["order.created"]);
+    assert_eq!(types(&other).await, ["order.created", "payment.initiated"]);
+    let letters = dead_letters::list(shop.pool(), Some(timeline::NAME), None, 10)
+        .await
+        .unwrap();
+    let [letter] = letters.as_slice() else {
+        panic!("{letters:?}");
+    };
+    let stream = (letter.stream_type.as_str(), letter.stream_id.as_str());
+    assert_eq!(stream, ("order", basket.order_id.to_string().as_str()));
+    assert_eq!((letter.position, letter.blocked), (at, 1));
+
+    shop.rewrite(at, &sound).await;
+    dead_letters::request_retry(shop.pool(), letter.id, "test")
+        .await
+        .unwrap();
+    shop.bring_up(MODEL).await;
+    let items = items(&shop, &basket, head).await;
+    let positions: Vec<i64> = items.iter().map(|item| item.position).collect();
+    assert_eq!(positions[1..], [at, broken]);
 }

@@ -143,8 +143,9 @@ async fn sales(
     let (generation, position) = (live.generation, live.position);
     let store_id = filled(query.store_id.as_deref());
     let rows_max = i64::try_from(SALES_ROWS_MAX + 1).unwrap_or(i64::MAX);
+    let mut sum = api.sums.begin().await?;
     let rows = sales::read(
-        &api.pool,
+        sum.connection(),
         generation,
         granularity,
         period,
@@ -210,7 +211,15 @@ async fn top_products(
     let period = query.period(Whole::Days)?;
     let live = api.live(analytics::NAME, &wanted).await?;
     let (generation, position) = (live.generation, live.position);
-    let top = products::top(&api.pool, generation, period, query.store_id(), limit).await;
+    let mut sum = api.sums.begin().await?;
+    let top = products::top(
+        sum.connection(),
+        generation,
+        period,
+        query.store_id(),
+        limit,
+    )
+    .await;
     let TopProducts {
         by_items,
         by_revenue,
@@ -254,7 +263,8 @@ async fn order_funnel(
     let period = query.period(Whole::Moments)?;
     let live = api.live(analytics::NAME, &wanted).await?;
     let (generation, position) = (live.generation, live.position);
-    let funnel = funnel::read(&api.pool, generation, period, query.store_id()).await;
+    let mut sum = api.sums.begin().await?;
+    let funnel = funnel::read(sum.connection(), generation, period, query.store_id()).await;
     let body = OrderFunnel {
         position,
         from: period.from,
@@ -294,7 +304,8 @@ async fn fulfilment_times(
     let period = query.period(Whole::Moments)?;
     let live = api.live(analytics::NAME, &wanted).await?;
     let (generation, position) = (live.generation, live.position);
-    let times = times::read(&api.pool, generation, period, query.store_id()).await;
+    let mut sum = api.sums.begin().await?;
+    let times = times::read(sum.connection(), generation, period, query.store_id()).await;
     let body = OrderTimes {
         position,
         from: period.from,
@@ -343,7 +354,8 @@ async fn low_stock(
     let store_id = filled(query.store_id.as_deref());
     let live = api.live(analytics::NAME, &wanted).await?;
     let (generation, position) = (live.generation, live.position);
-    let low = low_stock::list(&api.pool, generation, store_id, limit).await;
+    let mut sum = api.sums.begin().await?;
+    let low = low_stock::list(sum.connection(), generation, store_id, limit).await;
     let (total, items) = low.map_err(database)?;
     let body = LowStocks {
         position,
@@ -376,7 +388,8 @@ async fn customers(
 ) -> Result<Answer<CustomerFigures>, Problem> {
     let live = api.live(analytics::NAME, &wanted).await?;
     let (generation, position) = (live.generation, live.position);
-    let customers = customers::read(&api.pool, generation).await;
+    let mut sum = api.sums.begin().await?;
+    let customers = customers::read(sum.connection(), generation).await;
     let body = CustomerFigures {
         position,
         customers: customers.map_err(database)?,

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::QueryApi;
-use crate::answer::{Answer, IfNoneMatch};
+use crate::answer::Answer;
 use crate::reading::{ReadYourWrites, database};
 
 pub(super) fn router() -> OpenApiRouter<QueryApi> {
@@ -77,7 +77,7 @@ async fn list(
 #[utoipa::path(
     get, path = "/deliveries/{id}", tag = "deliveries", operation_id = "get_delivery",
     params(("id" = String, Path, description = "the delivery's id, as its order names it"), ReadYourWrites),
-    responses((status = 200, body = Delivery), (status = 304, description = "`If-None-Match` names this version")),
+    responses((status = 200, body = Delivery)),
     security(("bearer" = []))
 )]
 async fn by_id(
@@ -85,7 +85,6 @@ async fn by_id(
     caller: Caller,
     Path(id): Path<String>,
     wanted: MinPosition,
-    known: IfNoneMatch,
 ) -> Result<Answer<Delivery>, Problem> {
     let live = api.live(deliveries::NAME, &wanted).await?;
     let found = deliveries::by_id(&api.pool, live.generation, &id).await;
@@ -93,12 +92,8 @@ async fn by_id(
         .map_err(database)?
         .and_then(|delivery| as_seen_by(&caller, delivery));
     let delivery = seen.ok_or_else(|| Problem::not_found(format!("there is no delivery {id}")))?;
-    Ok(Answer::versioned(
-        live.position,
-        delivery.version,
-        delivery,
-        &known,
-    ))
+    // Its version does not tell that the address was erased.
+    Ok(Answer::tagged(live.position, delivery.version, delivery))
 }
 
 /// What the caller may see of a delivery.

@@ -14,7 +14,7 @@ use http_server::headers::{self, POSITION};
 use http_server::token::TOKEN_LIFETIME;
 use http_server::{Caller, MinPosition, Path, PositionToken, Problem};
 use read_models::timeline::{self, Item};
-use read_models::{Behind, Unavailable, positions};
+use read_models::{Behind, Live, Unavailable, positions};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::timeline::find;
 use crate::QueryApi;
-use crate::reading::{ReadYourWrites, is_undefined_table};
+use crate::reading::{ReadYourWrites, is_undefined_table, unavailable};
 use crate::watched_orders::Watching;
 
 /// Between two signs of life while nothing happens: below the idle time-out of every proxy.
@@ -61,7 +61,7 @@ struct Message {
     get, path = "/orders/{id}/events", tag = "orders", operation_id = "follow_order",
     params(
         ("id" = String, Path, description = "the order's id"),
-        ("Last-Event-ID" = Option<i64>, Header, description = "the last position that arrived"),
+        ("Last-Event-ID" = Option<String>, Header, description = "the last position that arrived", pattern = "^[0-9]{1,18}$"),
         ReadYourWrites
     ),
     responses((status = 200, body = Message, content_type = "text/event-stream")),
@@ -77,13 +77,8 @@ async fn follow(
     let last = last_event_id(&headers)?;
     let (live, order_id) = find(&api, &caller, &id, &wanted).await?;
     let after = last.unwrap_or(0);
-    if after > live.position {
-        // Waiting for it could take for ever, and then skip what a rewound log holds there.
-        let position = live.position;
-        let detail = format!("position {after} is beyond what is known, {position}");
-        return Err(Problem::bad_request(detail));
-    }
-    let watching = api.watched_orders.watch(order_id)?;
+    let live = reached(&api, live, after, &wanted).await?;
+    let watching = api.watched_orders.watch(order_id, &caller.user_id)?;
     let follower = Follower {
         api,
         order_id,
@@ -97,6 +92,28 @@ async fn follow(
     ];
     let messages = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     Ok((headers, messages))
+}
+
+/// The generation that answers, once it has come to where the client is: one that was gone back to may be a little behind.
+async fn reached(
+    api: &QueryApi,
+    live: Live,
+    after: i64,
+    wanted: &MinPosition,
+) -> Result<Live, Problem> {
+    if after <= live.position {
+        return Ok(live);
+    }
+    let deadline = Instant::from_std(wanted.deadline);
+    let live = positions::await_position(&api.pool, timeline::NAME, after, deadline).await;
+    live.map_err(|error| match error {
+        // To wait for it could take for ever, and then skip what a rewound log holds there.
+        Unavailable::Behind(Behind::Position { position, .. }) => {
+            let detail = format!("position {after} is beyond what is known, {position}");
+            Problem::bad_request(detail)
+        }
+        error => unavailable(error),
+    })
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Problem> {

@@ -1,10 +1,15 @@
 mod seed;
 
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use http_server::Role;
 use read_models::analytics::NAME;
 use read_models::analytics::customers::{self, User};
 use read_models::analytics::low_stock::{self, Level};
 use read_models::analytics::orders::Order;
+use read_models::generations::schema_name;
 use read_models::users::{Channels, NotificationPreferences, Role as UserRole, Status};
 use serde_json::{Value, json};
 
@@ -347,4 +352,37 @@ async fn how_many_customers_there_are() {
         },
     });
     assert_eq!(ask(&api, "customers").await.ok(POSITION), expected);
+}
+
+/// Figures that cannot be had break off in time, and all others keep their connections.
+#[tokio::test]
+async fn sums_that_take_too_long_are_broken_off_and_others_have_connections_meanwhile() {
+    const AT_ONCE: usize = 4;
+    let (api, generation) = empty().await;
+    let mut holder = api.pool().begin().await.unwrap();
+    let table = format!("{}.customers", schema_name(NAME, generation));
+    sqlx::query(&format!("lock table {table}"))
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let mut asked: FuturesUnordered<_> = (0..3 * AT_ONCE).map(|_| ask(&api, "customers")).collect();
+    let mut refused = 0;
+    let others = async {
+        for _ in 0..AT_ONCE {
+            // Time for all of them to begin, if they could.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            api.pool().acquire().await.unwrap();
+        }
+    };
+    tokio::join!(others, async {
+        while refused < AT_ONCE {
+            let answer = asked.next().await.unwrap();
+            answer.problem(503, "overloaded");
+            refused += 1;
+        }
+    });
+    holder.rollback().await.unwrap();
+    while let Some(answer) = asked.next().await {
+        answer.ok(POSITION);
+    }
 }

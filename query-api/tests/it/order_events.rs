@@ -95,8 +95,8 @@ async fn grow(api: &Api, generation: i32, positions: std::ops::RangeInclusive<i6
     timeline::insert(&mut *transaction, generation, &rows)
         .await
         .unwrap();
+    advance(&mut *transaction, timeline::NAME, generation, to).await;
     transaction.commit().await.unwrap();
-    advance(api.pool(), timeline::NAME, generation, to).await;
 }
 
 fn alternating(position: i64) -> Entry {

@@ -11,7 +11,7 @@ use read_models::stock::{self, Stock};
 use read_models::timeline;
 use read_models::users::{self, User};
 use read_models::{Checkpoint, checkpoints, generations, orders};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::Api;
@@ -126,8 +126,8 @@ pub enum Rows<'a> {
     Timeline(&'a [timeline::Entry]),
 }
 
-pub async fn advance(pool: &PgPool, model: &str, generation: i32, to: i64) {
-    checkpoints::publish(pool, model, generation, &at(to))
+pub async fn advance(executor: impl PgExecutor<'_>, model: &str, generation: i32, to: i64) {
+    checkpoints::publish(executor, model, generation, &at(to))
         .await
         .unwrap();
 }

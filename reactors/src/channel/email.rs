@@ -19,7 +19,7 @@ use super::{Channel, Message, SendError};
 use crate::outward::{CertificateAuthority, SettingError};
 use address::ServerAddress;
 use compose::Mail;
-use connection::{Connections, Failure};
+use connection::{Connections, Failure, Place};
 
 /// Of one mail, with connecting. Servers that look at mail while they take it are slower than those that queue it.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ pub struct EmailSettings {
     pub from: String,
     /// Trusted besides the system's.
     pub authority: Option<CertificateAuthority>,
-    /// Of one mail, with connecting.
+    /// Of one mail, with connecting, once there is room for a connection.
     pub deadline: Duration,
 }
 
@@ -75,8 +75,13 @@ impl EmailChannel {
         })
     }
 
-    async fn hand_over(&self, mail: &Mail, body_begun: &AtomicBool) -> Result<(), Failure> {
-        let mut connection = self.connections.get().await?;
+    async fn hand_over(
+        &self,
+        place: Place<'_>,
+        mail: &Mail,
+        body_begun: &AtomicBool,
+    ) -> Result<(), Failure> {
+        let mut connection = self.connections.get(place).await?;
         let result = connection.send(mail, body_begun).await;
         // After a refusal the server goes on; anything else leaves it in an unknown state.
         if result.as_ref().err().is_none_or(Failure::is_reply) {
@@ -101,7 +106,9 @@ impl Channel for EmailChannel {
         };
         let mail = Mail::compose(&self.from, email, message)?;
         let body_begun = AtomicBool::new(false);
-        match timeout(self.deadline, self.hand_over(&mail, &body_begun)).await {
+        // Not part of the deadline: that others are slow is not this mail's failure. It ends, since theirs do.
+        let place = self.connections.place().await;
+        match timeout(self.deadline, self.hand_over(place, &mail, &body_begun)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(failure.into_send_error()),
             Err(_) => {

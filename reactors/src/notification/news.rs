@@ -128,7 +128,8 @@ fn account_news(user_id: UserId, event: &user::Event) -> Option<News> {
     }
 }
 
-/// Subject and text of a message about an event. Plain words; the facts are those of [`of`].
+/// Subject and text of a message about an event. Plain words; the facts are those of [`of`]. Of what they do not tell
+/// nothing is said: messages from before they were kept have none.
 pub(super) fn words(about: &str, order_id: Option<OrderId>, facts: &Value) -> (String, String) {
     let order = order_id.map(|id| id.to_string()).unwrap_or_default();
     let (subject, text) = match about {
@@ -140,7 +141,7 @@ pub(super) fn words(about: &str, order_id: Option<OrderId>, facts: &Value) -> (S
         ),
         "order.cancelled" => (
             "Your order was cancelled".to_owned(),
-            format!("Your order {order} was cancelled: {}.", cancelled(facts)),
+            format!("Your order {order} was cancelled{}.", cancelled(facts)),
         ),
         "order.returned" => (
             "Your order was returned".to_owned(),
@@ -162,7 +163,10 @@ pub(super) fn words(about: &str, order_id: Option<OrderId>, facts: &Value) -> (S
         ),
         "delivery.scheduled" => (
             "Your delivery is booked".to_owned(),
-            format!("Your order {order} will be brought {}.", slot(facts)),
+            format!(
+                "The delivery of your order {order} is booked{}.",
+                slot(facts)
+            ),
         ),
         "delivery.picked-up" => (
             "Your delivery has left the store".to_owned(),
@@ -176,9 +180,13 @@ pub(super) fn words(about: &str, order_id: Option<OrderId>, facts: &Value) -> (S
             "Your delivery failed".to_owned(),
             format!("We could not bring your order {order}. You get your money back."),
         ),
-        "delivery.failed" => (
+        "delivery.failed" if facts["final"] == false => (
             "Your delivery did not succeed yet".to_owned(),
             format!("We could not hand over your order {order}. We will try again."),
+        ),
+        "delivery.failed" => (
+            "Your delivery did not succeed".to_owned(),
+            format!("We could not hand over your order {order}."),
         ),
         "user.registered" => ("Welcome".to_owned(), "Your account is ready.".to_owned()),
         "user.updated" => changed("Your profile was changed"),
@@ -198,11 +206,12 @@ fn changed(what: &str) -> (String, String) {
 
 fn cancelled(facts: &Value) -> &'static str {
     match facts["reason"].as_str() {
-        Some("out-of-stock") => "the store does not have everything you ordered",
-        Some("payment-declined") => "the payment was declined",
-        Some("payment-timeout") => "the payment could not be made in time",
-        Some("delivery-unavailable") => "nobody could bring it",
-        _ => "as you asked us to",
+        Some("out-of-stock") => ": the store does not have everything you ordered",
+        Some("payment-declined") => ": the payment was declined",
+        Some("payment-timeout") => ": the payment could not be made in time",
+        Some("delivery-unavailable") => ": nobody could bring it",
+        Some("customer") => ", as you asked us to",
+        _ => "",
     }
 }
 
@@ -227,13 +236,15 @@ fn amount(facts: &Value) -> String {
 fn slot(facts: &Value) -> String {
     let starts_at: Option<DateTime<Utc>> = serde_json::from_value(facts["slot"].clone()).ok();
     match starts_at {
-        Some(at) => format!("in the hour from {} UTC", at.format("%Y-%m-%d %H:%M")),
-        None => "soon".to_owned(),
+        Some(at) => format!(": in the hour from {} UTC", at.format("%Y-%m-%d %H:%M")),
+        None => String::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::order::CancelReason;
+
     use super::*;
 
     #[test]
@@ -244,6 +255,56 @@ mod tests {
         assert_eq!(shown(1299, "EUR"), "12.99 EUR");
         assert_eq!(shown(5, "EUR"), "0.05 EUR");
         assert_eq!(shown(1299, "JPY"), "1299 JPY");
+    }
+
+    #[test]
+    fn nothing_is_said_that_the_facts_do_not_tell() {
+        for (about, facts, expected) in [
+            ("order.cancelled", json!(null), "Your order  was cancelled."),
+            (
+                "order.cancelled",
+                json!({"reason": CancelReason::Customer}),
+                "Your order  was cancelled, as you asked us to.",
+            ),
+            (
+                "order.cancelled",
+                json!({"reason": CancelReason::DeliveryUnavailable}),
+                "Your order  was cancelled: nobody could bring it.",
+            ),
+            (
+                "delivery.failed",
+                json!(null),
+                "We could not hand over your order .",
+            ),
+            (
+                "delivery.failed",
+                json!({"final": false}),
+                "We could not hand over your order . We will try again.",
+            ),
+            (
+                "delivery.failed",
+                json!({"final": true}),
+                "We could not bring your order . You get your money back.",
+            ),
+            (
+                "delivery.scheduled",
+                json!(null),
+                "The delivery of your order  is booked.",
+            ),
+            (
+                "delivery.scheduled",
+                json!({"slot": "2026-11-23T06:00:00Z"}),
+                "The delivery of your order  is booked: in the hour from 2026-11-23 06:00 UTC.",
+            ),
+            (
+                "payment.completed",
+                json!(null),
+                "We received the amount for your order .",
+            ),
+        ] {
+            let (_, text) = words(about, None, &facts);
+            assert_eq!(text.trim_end(), expected, "{about} {facts}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::notification::{self, Channel, Command, Event};
 use domain::{Email, Notification, User, UserId};
@@ -13,13 +14,32 @@ use eventstore::{
     TimerChange, TimerHandler,
 };
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Due, PREFIX, news};
+use super::{Due, news, prefix};
 use crate::channel::{Channel as Way, Message, Recipient, SendError};
 use crate::command::{acted, acting_on};
 
 /// After this long an attempt without an outcome is one whose outcome was lost. Longer than any channel's deadline.
 const OUTCOME_WAIT: Duration = Duration::from_secs(300);
+
+/// So long before that, telling an outcome is given up: clocks differ, and the attempt takes a moment to be written down.
+const OUTCOME_MARGIN: Duration = Duration::from_secs(10);
+
+/// Waits between two tries to tell an outcome, doubled from the first to the longest: one that is not told is lost.
+const TELL_WAIT_MIN: Duration = Duration::from_millis(200);
+const TELL_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Mails under way at once: half of them are handed over, on the few connections that a mail server allows, while the others
+/// are written down or wait for a connection. A server that is silent keeps the last of them waiting for two deadlines of
+/// half a minute, far less than the outcome is waited for.
+const MAILS_AT_ONCE: usize = 8;
+
+/// Calls of the web hook under way at once: a slow receiver, not many of them.
+const CALLS_AT_ONCE: usize = 32;
+
+/// Lines of the log under way at once: each is over as soon as it is written down.
+const LINES_AT_ONCE: usize = 8;
 
 /// Waits between attempts: doubled from the first to the second. Six attempts span some ten minutes.
 const WAIT_MIN: Duration = Duration::from_secs(20);
@@ -47,23 +67,43 @@ impl Ways {
             Channel::Log => Some(&self.log),
         }
     }
+
+    /// The channels that users can be told through.
+    #[must_use]
+    pub fn channels(&self) -> Vec<Channel> {
+        let all = Channel::ALL.into_iter();
+        all.filter(|channel| self.of(*channel).is_some()).collect()
+    }
 }
 
-/// Sends what is due.
+/// Sends what is due through one channel.
 pub struct Sending {
     store: EventStore,
     ways: Ways,
+    channel: Channel,
     wait_min: Duration,
 }
 
 impl Sending {
     /// Appends to `store` what becomes of it.
     #[must_use]
-    pub fn new(store: EventStore, ways: Ways) -> Self {
+    pub fn new(store: EventStore, ways: Ways, channel: Channel) -> Self {
         Self {
             store,
             ways,
+            channel,
             wait_min: WAIT_MIN,
+        }
+    }
+
+    /// How many of its messages are under way at once. Each channel has places of its own: one that is silent keeps no other
+    /// waiting.
+    #[must_use]
+    pub const fn at_once(&self) -> usize {
+        match self.channel {
+            Channel::Email => MAILS_AT_ONCE,
+            Channel::Webhook => CALLS_AT_ONCE,
+            Channel::Log => LINES_AT_ONCE,
         }
     }
 
@@ -78,10 +118,10 @@ impl Sending {
         &self,
         context: CommandContext,
         timer: &DueTimer,
+        due: &Due,
         command: Command,
     ) -> Result<Executed, ExecuteError<notification::Error>> {
-        let due: Option<Due> = serde_json::from_value(timer.payload.clone()).ok();
-        let stream = Stream::<Notification>::new(due.map(|due| due.id).unwrap_or_default());
+        let stream = Stream::<Notification>::new(due.id.clone());
         let (timer, wait_min, now) = (timer.clone(), self.wait_min, Utc::now());
         self.store
             .execute(stream, context, move |notification| {
@@ -95,18 +135,48 @@ impl Sending {
             .await
     }
 
-    async fn tell(&self, timer: &DueTimer, command: Command) -> anyhow::Result<()> {
-        let context = acting_on(&self.store, "outcome", timer);
-        acted(self.give(context, timer, command).await)?;
+    /// Writes down what became of an attempt, as often as it takes until a moment: what is not told by then is taken for
+    /// lost, and then a message that was sent is one that was given up.
+    async fn tell(
+        &self,
+        timer: &DueTimer,
+        due: &Due,
+        command: Command,
+        until: Instant,
+    ) -> anyhow::Result<()> {
+        let telling = || {
+            let context = acting_on(&self.store, "outcome", timer);
+            self.give(context, timer, due, command.clone())
+        };
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(TELL_WAIT_MIN)
+            .with_max_delay(TELL_WAIT_MAX)
+            .with_jitter()
+            .without_max_times();
+        let telling = telling.retry(waits).when(may_pass).notify(|error, wait| {
+            tracing::warn!(
+                notification = due.id,
+                again_in_seconds = wait.as_secs_f64(),
+                %error,
+                "the outcome of an attempt was not told, trying again"
+            );
+        });
+        let told = timeout_at(until, telling).await;
+        acted(told.context("the outcome of an attempt could not be told in time")?)?;
         Ok(())
     }
 
     /// Writes down that an attempt begins. False where it is not this one's to make.
-    async fn attempt(&self, timer: &DueTimer, command: &Command) -> anyhow::Result<bool> {
+    async fn attempt(
+        &self,
+        timer: &DueTimer,
+        due: &Due,
+        command: &Command,
+    ) -> anyhow::Result<bool> {
         let mut unknown = false;
         for _ in 0..APPENDS_MAX {
             let context = acting_on(&self.store, "attempt", timer);
-            match self.give(context, timer, command.clone()).await {
+            match self.give(context, timer, due, command.clone()).await {
                 // Found again what was appended a moment ago, in this call: nothing was sent in between.
                 Ok(executed) if executed.replayed => return Ok(unknown),
                 Ok(executed) => return Ok(executed.events > 0),
@@ -124,7 +194,8 @@ impl Sending {
         };
         let email = self.email(due.subject.user_id).await;
         let email = email.map_err(|error| SendError::NotSent(error.to_string()))?;
-        let (subject, body) = news::words(&due.subject.about, due.subject.order_id, &due.facts);
+        let (subject, body) =
+            news::words(&due.subject.about, due.subject.order_id, &due.subject.facts);
         let message = Message {
             id: due.id.clone(),
             recipient: Recipient {
@@ -138,7 +209,7 @@ impl Sending {
             data: json!({
                 "user_id": due.subject.user_id,
                 "order_id": due.subject.order_id,
-                "facts": due.facts,
+                "facts": due.subject.facts,
             }),
         };
         way.send(&message).await
@@ -211,14 +282,28 @@ fn after(event: &Event, timer: &DueTimer, wait_min: Duration, now: DateTime<Utc>
     })
 }
 
+/// Whether giving the command again may end otherwise. It has an id: it happens once.
+fn may_pass(error: &ExecuteError<notification::Error>) -> bool {
+    match error {
+        ExecuteError::InFlight | ExecuteError::Overloaded | ExecuteError::OutcomeUnknown => true,
+        ExecuteError::Refused { .. }
+        | ExecuteError::VersionMismatch { .. }
+        | ExecuteError::KeyReused
+        | ExecuteError::Invalid(_)
+        | ExecuteError::Corrupt(_)
+        | ExecuteError::Closed => false,
+    }
+}
+
 #[async_trait]
 impl TimerHandler for Sending {
     fn prefix(&self) -> &'static str {
-        PREFIX
+        prefix(self.channel)
     }
 
     async fn fire(&self, timer: &DueTimer) -> anyhow::Result<()> {
         let due: Due = serde_json::from_value(timer.payload.clone())?;
+        let until = Instant::now() + (OUTCOME_WAIT - OUTCOME_MARGIN);
         let states = self
             .store
             .states::<Notification>(std::slice::from_ref(&due.id));
@@ -227,14 +312,15 @@ impl TimerHandler for Sending {
             Notification::New | Notification::Waiting(_) => Command::Attempt(due.subject.clone()),
             Notification::Attempted(_) => {
                 let error = "the outcome of the attempt was lost".to_owned();
-                return self.tell(timer, Command::GiveUp { error }).await;
+                let command = Command::GiveUp { error };
+                return self.tell(timer, &due, command, until).await;
             }
             Notification::GivenUp(_) if due.retry => Command::Retry,
             Notification::Sent | Notification::GivenUp(_) => {
                 return self.drop_timer(timer, &due).await;
             }
         };
-        if !self.attempt(timer, &begin).await? {
+        if !self.attempt(timer, &due, &begin).await? {
             return Ok(());
         }
         fail::fail_point!("notification-attempted");
@@ -249,6 +335,6 @@ impl TimerHandler for Sending {
                 error: error.to_string(),
             },
         };
-        self.tell(timer, outcome).await
+        self.tell(timer, &due, outcome, until).await
     }
 }

@@ -6,17 +6,17 @@ use cqrs_es::Aggregate;
 use domain::Notification;
 use domain::notification::{self, Event};
 use eventstore::{
-    Begins, CommandContext, Decided, EventStore, ReactError, Reactor, RecordedEvent, Stream, Timer,
-    TimerChange, dead_letters,
+    Begins, CommandContext, Decided, EventStore, Parks, ReactError, Reactor, RecordedEvent, Stream,
+    Timer, TimerChange, dead_letters,
 };
 
 use super::{Due, timer_name};
-use crate::command::{answering, cause, read, settled, with_cause};
+use crate::command::{answering, read, settled};
 
 /// The consumer's name in dead letters.
 pub const UNSENT: &str = "unsent";
 
-/// Parks notifications that were given up. Each is a stream of its own, so none holds up another.
+/// Parks notifications that were given up, however many: none holds up another, or anything else.
 pub struct Unsent {
     store: EventStore,
 }
@@ -43,6 +43,10 @@ impl Reactor for Unsent {
         Begins::AtInstallation
     }
 
+    fn parks(&self) -> Parks {
+        Parks::Events
+    }
+
     async fn react(&self, event: &RecordedEvent) -> Result<(), ReactError> {
         let Event::Failed {
             is_final: true,
@@ -53,25 +57,18 @@ impl Reactor for Unsent {
         else {
             return Ok(());
         };
-        let pool = self.store.pool();
-        let held = dead_letters::holds(pool, UNSENT, event.position).await;
-        if !held.map_err(anyhow::Error::from)? {
+        let asked = dead_letters::is_asked_for(&self.store, UNSENT, event.position).await;
+        if !asked.map_err(anyhow::Error::from)? {
             return Err(ReactError::Poison(error));
         }
         let due = Due {
             id: event.aggregate_id.clone(),
+            occurred_at: subject.occurred_at.unwrap_or(event.recorded_at),
             subject,
-            occurred_at: event.recorded_at,
-            // What there was to say beyond that stands in the event that it is about.
-            facts: serde_json::Value::Null,
             retry: true,
         };
-        let payload = serde_json::to_value(&due).map_err(anyhow::Error::from)?;
-        let timer = Timer {
-            name: timer_name(&due.id),
-            due_at: Utc::now(),
-            payload: with_cause(payload, cause(event)),
-        };
+        let name = timer_name(due.subject.channel, &due.id);
+        let timer = Timer::new(name, Utc::now(), &due, &event.as_cause());
         let context = CommandContext {
             command: None,
             ..answering(&self.store, UNSENT, "retry", event)

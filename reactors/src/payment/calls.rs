@@ -6,22 +6,19 @@ use std::time::Duration;
 use anyhow::Context;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::payment::{self, Charge as Charged, Command, Refunding};
+use domain::payment::{self, Call, Charge as Charged, Command, Due, Refunding, TIMERS};
 use domain::{Payment, PaymentId, PaymentToken};
 use eventstore::{
     CommandContext, Decided, DueTimer, EventStore, Stream, Timer, TimerChange, TimerHandler,
 };
-use serde::Deserialize;
-use serde_json::json;
 
-use super::{CHARGE, Due, PREFIX, change};
-use crate::command::{acted, acting_on, cause_of, give, with_cause};
+use super::change;
+use crate::command::{acted, acting_on, give};
 use crate::payment_provider::{
     Charge, ChargeOutcome, PaymentProvider, Refund, RefundOutcome, Unavailable,
 };
 
-/// Calls for one charge, each with the provider's own retry. Then the saga's patience is over anyway, and its refund settles
-/// what became of the money.
+/// Calls for one charge, each with the provider's own retry. Then the saga's patience is over anyway.
 const CHARGES_MAX: u32 = 10;
 
 /// Waits between the calls for one charge: doubled from the first to the second.
@@ -34,17 +31,6 @@ pub struct PaymentCalls {
     provider: Arc<dyn PaymentProvider>,
 }
 
-#[derive(Deserialize)]
-struct Payload {
-    payment_id: PaymentId,
-    #[serde(default = "first")]
-    attempt: u32,
-}
-
-fn first() -> u32 {
-    1
-}
-
 impl PaymentCalls {
     /// Most calls under way at once: as many as the provider lets in, or fewer.
     pub const AT_ONCE: usize = 256;
@@ -55,21 +41,15 @@ impl PaymentCalls {
         Self { store, provider }
     }
 
-    async fn charge(
-        &self,
-        timer: &DueTimer,
-        payload: Payload,
-        charge: Charged,
-    ) -> anyhow::Result<()> {
-        let Payload {
+    async fn charge(&self, timer: &DueTimer, due: Due, charge: Charged) -> anyhow::Result<()> {
+        let Due {
             payment_id,
             attempt,
-        } = payload;
+        } = due;
         let Some(token) = self.token(&charge).await? else {
-            let detail = Some("the customer is erased".to_owned());
-            return self
-                .tell(timer, payment_id, Command::Decline { detail })
-                .await;
+            // A call may have been made before, and its answer lost: that it was declined cannot be said.
+            tracing::warn!(%payment_id, attempt, "the customer is erased, the payment is left to time out");
+            return self.leave(timer, payment_id).await;
         };
         let asked = Charge {
             payment_id,
@@ -142,7 +122,6 @@ impl PaymentCalls {
         payment_id: PaymentId,
         command: Command,
     ) -> anyhow::Result<()> {
-        let due = due_again(timer);
         let context = acting_on(&self.store, name_of(&command), timer);
         let tell = |context| {
             change(
@@ -150,7 +129,7 @@ impl PaymentCalls {
                 context,
                 payment_id,
                 command.clone(),
-                due.clone(),
+                timer.due_at,
             )
         };
         acted(give(context, tell).await)?;
@@ -167,18 +146,26 @@ impl PaymentCalls {
     ) -> anyhow::Result<()> {
         tracing::warn!(%payment_id, attempt, %error, "the payment provider gave no answer");
         fail::fail_point!("payment-unanswered");
-        let change = if attempt >= CHARGES_MAX {
-            let name = timer.name.clone();
-            TimerChange::Clear { name }
-        } else {
-            let payload = json!({"payment_id": payment_id, "attempt": attempt + 1});
-            TimerChange::Set(Timer {
-                name: timer.name.clone(),
-                due_at: later(timer.due_at, attempt),
-                payload: with_cause(payload, cause_of(timer)),
-            })
+        if attempt >= CHARGES_MAX {
+            return self.leave(timer, payment_id).await;
+        }
+        let due_at = later(timer.due_at, attempt);
+        let attempt = attempt + 1;
+        let due = Due {
+            payment_id,
+            attempt,
         };
-        self.move_timer(timer, payment_id, change).await
+        let again = Timer::new(timer.name.clone(), due_at, due, &timer.cause());
+        self.move_timer(timer, payment_id, TimerChange::Set(again))
+            .await
+    }
+
+    /// Calls for the charge no more, and says nothing of it: when the saga's patience is over its refund settles by the key
+    /// what became of the money.
+    async fn leave(&self, timer: &DueTimer, payment_id: PaymentId) -> anyhow::Result<()> {
+        let name = timer.name.clone();
+        self.move_timer(timer, payment_id, TimerChange::Clear { name })
+            .await
     }
 
     /// Moves the timer, or clears it, unless the charge was settled meanwhile: then it is gone.
@@ -208,7 +195,7 @@ impl PaymentCalls {
     /// A timer whose work is done already, or was called off.
     async fn drop_timer(&self, timer: &DueTimer, payment_id: PaymentId) -> anyhow::Result<()> {
         let name = timer.name.clone();
-        let is_charge = name.starts_with(CHARGE);
+        let is_charge = name == Call::Charge.timer_name(payment_id);
         let stream = Stream::<Payment>::new(payment_id.to_string());
         let dropped = self
             .store
@@ -218,7 +205,7 @@ impl PaymentCalls {
                 move |payment| {
                     let wanted = match payment {
                         Payment::Initiated(_) => is_charge,
-                        Payment::Refunding(refunding) => !is_charge && !refunding.failed,
+                        Payment::Refunding(_) => !is_charge,
                         _ => false,
                     };
                     let name = name.clone();
@@ -251,13 +238,6 @@ fn later(due_at: DateTime<Utc>, attempt: u32) -> DateTime<Utc> {
     due_at.max(Utc::now()) + wait
 }
 
-fn due_again(timer: &DueTimer) -> Due {
-    Due {
-        at: timer.due_at,
-        cause: cause_of(timer),
-    }
-}
-
 fn name_of(command: &Command) -> &'static str {
     match command {
         Command::Initiate { .. } => "initiate",
@@ -273,21 +253,24 @@ fn name_of(command: &Command) -> &'static str {
 #[async_trait]
 impl TimerHandler for PaymentCalls {
     fn prefix(&self) -> &'static str {
-        PREFIX
+        TIMERS
     }
 
     async fn fire(&self, timer: &DueTimer) -> anyhow::Result<()> {
-        let payload: Payload = serde_json::from_value(timer.payload.clone())?;
-        let payment_id = payload.payment_id;
+        let due: Due = serde_json::from_value(timer.payload.clone())?;
+        let payment_id = due.payment_id;
         let id = payment_id.to_string();
         let states = self.store.states::<Payment>(std::slice::from_ref(&id));
         let known = states.await?.remove(&id).map(|(payment, _)| payment);
-        let is_charge = timer.name.starts_with(CHARGE);
+        let is_charge = timer.name == Call::Charge.timer_name(payment_id);
         match known {
-            Some(Payment::Initiated(charge)) if is_charge => {
-                self.charge(timer, payload, charge).await
+            Some(Payment::Initiated(charge)) if is_charge => self.charge(timer, due, charge).await,
+            Some(Payment::Refunding(refunding)) if !is_charge && refunding.failed => {
+                let (order_id, attempt) = (refunding.charge.order_id, refunding.attempt + 1);
+                self.tell(timer, payment_id, Command::Refund { order_id, attempt })
+                    .await
             }
-            Some(Payment::Refunding(refunding)) if !is_charge && !refunding.failed => {
+            Some(Payment::Refunding(refunding)) if !is_charge => {
                 self.refund(timer, payment_id, refunding).await
             }
             _ => self.drop_timer(timer, payment_id).await,

@@ -258,6 +258,33 @@ async fn mails_at_once_share_few_connections() {
     assert!(peers.len() <= 4, "{peers:?}");
 }
 
+#[tokio::test]
+async fn a_mail_that_waits_for_a_connection_is_not_late_by_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let mut settings = EmailSettings::new(url, FROM);
+    settings.deadline = Duration::from_millis(300);
+    let channel = Arc::new(EmailChannel::new(&settings).unwrap());
+    // Takes connections and says nothing.
+    let connections = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while open.len() < 12 {
+            open.push(listener.accept().await.unwrap());
+        }
+    });
+    let mut sends = JoinSet::new();
+    for _ in 0..12 {
+        let channel = Arc::clone(&channel);
+        sends.spawn(async move { channel.send(&message_to("ada")).await });
+    }
+    for result in sends.join_all().await {
+        assert!(matches!(result, Err(SendError::NotSent(_))), "{result:?}");
+    }
+    // Each of them was tried.
+    let tried = tokio::time::timeout(Duration::from_secs(10), connections).await;
+    tried.unwrap().unwrap();
+}
+
 #[test]
 fn settings_are_checked_when_they_are_set() {
     let wrong = [

@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use cqrs_es::Aggregate;
+use domain::saga::{NotParked, Saga};
 use domain::stock::Levels;
 use domain::{Fulfilment, Payment, fulfilment, payment};
-use eventstore::{CommandContext, Decided, Stream, Timer, TimerChange};
+use eventstore::{CommandContext, Decided, Metadata, Stream, Timer, TimerChange};
 use reactors::delivery::Deliveries;
 use reactors::inventory::Inventory;
 use reactors::payment_provider::{
     BuiltInProvider, Charge, ChargeOutcome, Patience as Calls, Patient, PaymentProvider, Refund,
     RefundOutcome, Unavailable,
 };
-use serde_json::json;
 use std::time::Duration;
 use testing::until;
 
@@ -254,19 +254,17 @@ async fn a_refund_that_keeps_failing_parks_the_saga_until_somebody_retries() {
 /// As the operators' API does it.
 async fn retry(shop: &Shop, order_id: domain::OrderId) {
     let stream = Stream::<Fulfilment>::new(order_id.to_string());
-    let retried = shop
-        .store
-        .execute(stream, CommandContext::new("retry"), move |saga| {
-            let events = fulfilment::retry(saga)?;
-            let timer = Timer {
-                name: format!("fulfilment/{order_id}"),
-                due_at: chrono::Utc::now() + LONG,
-                payload: json!({"order_id": order_id, "step": "refund", "attempt": 7}),
-            };
-            let timers = vec![TimerChange::Set(timer)];
-            Ok::<_, fulfilment::Error>(Decided::with_timers(events, timers))
-        })
-        .await;
+    let decide = move |saga: &Fulfilment| {
+        let events = saga.retry()?;
+        let due_at = chrono::Utc::now() + LONG;
+        let awaited = saga.after(&events).awaited(order_id);
+        let name = Fulfilment::timer_name(order_id);
+        let timer = Timer::new(name, due_at, awaited, &Metadata::default());
+        let timers = vec![TimerChange::Set(timer)];
+        Ok::<_, NotParked>(Decided::with_timers(events, timers))
+    };
+    let context = CommandContext::new("retry");
+    let retried = shop.store.execute(stream, context, decide).await;
     retried.unwrap();
 }
 

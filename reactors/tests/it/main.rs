@@ -5,6 +5,7 @@
 mod channel_email;
 mod channel_log;
 mod channel_webhook;
+mod corrupt;
 mod fulfilment;
 mod last_units;
 mod messages;
@@ -12,4 +13,7 @@ mod notifications;
 mod patience;
 mod payment_provider;
 mod payment_provider_faults;
+mod payments;
+mod sending;
 mod shop;
+mod unsent;

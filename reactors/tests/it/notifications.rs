@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cqrs_es::Aggregate;
-use domain::notification::Event;
+use domain::notification::{self, Event};
 use domain::{Channels, Notification, NotificationPreferences};
 use eventstore::{FeedSource, Reactions, RecordedEvent, dead_letters};
 use reactors::channel::{
@@ -24,20 +24,20 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Sends nothing, and says what it was told to say; counts what it was asked.
 #[derive(Default)]
-struct Told {
+pub struct Told {
     asked: AtomicUsize,
     answers: Vec<Result<(), SendError>>,
 }
 
 impl Told {
-    fn answering(answers: Vec<Result<(), SendError>>) -> Arc<Self> {
+    pub fn answering(answers: Vec<Result<(), SendError>>) -> Arc<Self> {
         Arc::new(Self {
             asked: AtomicUsize::new(0),
             answers,
         })
     }
 
-    fn asked(&self) -> usize {
+    pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
@@ -55,7 +55,7 @@ impl Channel for Told {
     }
 }
 
-fn only(channel: Arc<dyn Channel>) -> Ways {
+pub fn only(channel: Arc<dyn Channel>) -> Ways {
     Ways {
         email: Arc::clone(&channel),
         webhook: Some(Arc::clone(&channel)),
@@ -63,15 +63,18 @@ fn only(channel: Arc<dyn Channel>) -> Ways {
     }
 }
 
-fn notify(shop: &mut Shop, ways: Ways) {
-    shop.react(Notifications::new(shop.store.clone()));
+pub fn notify(shop: &mut Shop, ways: &Ways) {
+    shop.react(Notifications::new(shop.store.clone(), ways.channels()));
     shop.react(Unsent::new(shop.store.clone()));
-    let wait = Duration::from_millis(20);
-    shop.time(Sending::new(shop.store.clone(), ways).waiting(wait));
+    for channel in notification::Channel::ALL {
+        let sending = Sending::new(shop.store.clone(), ways.clone(), channel);
+        let at_once = sending.at_once();
+        shop.time_at_once(sending.waiting(Duration::from_millis(20)), at_once);
+    }
 }
 
 /// Waits until the reactor has begun: what was before that is never told.
-async fn begun(shop: &Shop) {
+pub async fn begun(shop: &Shop) {
     let begun = async || {
         let pool = shop.store.pool();
         for name in ["notification", UNSENT] {
@@ -85,7 +88,7 @@ async fn begun(shop: &Shop) {
     until("the reactor has begun", LONG, begun).await;
 }
 
-async fn notifications(shop: &Shop) -> Vec<(RecordedEvent, Event)> {
+pub async fn notifications(shop: &Shop) -> Vec<(RecordedEvent, Event)> {
     let log = shop.log().await.into_iter();
     let of = log.filter(|event| event.aggregate_type == Notification::TYPE);
     of.map(|event| {
@@ -95,7 +98,7 @@ async fn notifications(shop: &Shop) -> Vec<(RecordedEvent, Event)> {
     .collect()
 }
 
-fn sent(events: &[(RecordedEvent, Event)]) -> Vec<(String, &'static str)> {
+pub fn sent(events: &[(RecordedEvent, Event)]) -> Vec<(String, &'static str)> {
     let sent = events.iter().filter_map(|(_, event)| match event {
         Event::Sent { subject, .. } => Some((subject.about.clone(), subject.channel.as_str())),
         _ => None,
@@ -120,7 +123,7 @@ async fn users_are_told_by_their_preferences_by_mail_and_by_web_hook() {
     };
     let mut shop = Shop::open().await;
     let early = shop.customer("early").await;
-    notify(&mut shop, ways);
+    notify(&mut shop, &ways);
     begun(&shop).await;
     shop.everybody(BuiltInProvider, SHORT);
 
@@ -197,7 +200,7 @@ async fn what_is_known_not_to_be_sent_is_tried_again_and_what_may_be_is_not() {
     ] {
         let mut shop = Shop::open().await;
         let told = Told::answering(answers);
-        notify(&mut shop, only(told.clone()));
+        notify(&mut shop, &only(told.clone()));
         begun(&shop).await;
         shop.customer("ada").await;
         let over = async || {
@@ -226,7 +229,7 @@ async fn what_could_not_be_sent_is_a_dead_letter_that_can_be_retried() {
     let mut shop = Shop::open().await;
     let refused = Err(SendError::Refused("nobody there".to_owned()));
     let told = Told::answering(vec![refused, Ok(())]);
-    notify(&mut shop, only(told.clone()));
+    notify(&mut shop, &only(told.clone()));
     begun(&shop).await;
     shop.customer("ada").await;
     let pool = shop.store.pool().clone();
@@ -250,7 +253,7 @@ async fn what_could_not_be_sent_is_a_dead_letter_that_can_be_retried() {
 async fn nothing_is_sent_twice_whatever_is_handled_again() {
     let mut shop = Shop::open().await;
     let told = Told::answering(vec![Ok(())]);
-    notify(&mut shop, only(told.clone()));
+    notify(&mut shop, &only(told.clone()));
     begun(&shop).await;
     shop.customer("ada").await;
     until("it is sent", LONG, async || told.asked() == 1).await;
@@ -268,7 +271,10 @@ async fn nothing_is_sent_twice_whatever_is_handled_again() {
     let again = Reactions::new(
         shop.store.clone(),
         FeedSource::Store,
-        Arc::new(Notifications::new(shop.store.clone())),
+        Arc::new(Notifications::new(
+            shop.store.clone(),
+            notification::Channel::ALL.to_vec(),
+        )),
         "again",
     );
     let running = tokio::spawn({

@@ -11,18 +11,18 @@ use domain::order::{self, Customer, Item, Placement};
 use domain::product::{Create, Details};
 use domain::stock::{self, Levels, StockId};
 use domain::{
-    Currency, DeliveryId, EmailClaim, NotificationPreferences, Order, OrderId, Payment, PaymentId,
-    Price, Product, ProductId, Quantity, Role, Sealed, SkuClaim, Stock, StoreId, User, UserId,
-    capacity, user,
+    Currency, DeliveryId, EmailClaim, Fulfilment, NotificationPreferences, Order, OrderId, Payment,
+    PaymentId, Price, Product, ProductId, Quantity, Return, Role, Sealed, SkuClaim, Stock, StoreId,
+    User, UserId, capacity, user,
 };
 use eventstore::{
     CommandContext, EventStore, FeedSource, Keys, Options, Reactions, Reactor, RecordedEvent,
     Stream, TimerHandler, Timers,
 };
 use reactors::delivery::Deliveries;
-use reactors::fulfilment::{FulfilmentTimers, ReturnTimers, Sagas};
+use reactors::fulfilment::{SagaTimers, Sagas};
 use reactors::inventory::Inventory;
-use reactors::payment::{PaymentCalls, Payments};
+use reactors::payment::{PaymentCalls, Payments, Refunds};
 use reactors::payment_provider::PaymentProvider;
 use testing::until;
 use tokio::task::JoinSet;
@@ -76,7 +76,11 @@ impl Shop {
     }
 
     pub fn time(&mut self, handler: impl TimerHandler) {
-        let timers = Timers::new(self.store.clone(), Arc::new(handler), "test");
+        self.time_at_once(handler, 64);
+    }
+
+    pub fn time_at_once(&mut self, handler: impl TimerHandler, at_once: usize) {
+        let timers = Timers::new(self.store.clone(), Arc::new(handler), "test").at_once(at_once);
         let stop = self.stop.clone();
         self.workers.spawn(async move { timers.run(stop).await });
     }
@@ -84,12 +88,13 @@ impl Shop {
     pub fn sagas(&mut self, patience: Patience) {
         let sagas = Sagas::new(self.store.clone(), patience);
         self.react(sagas.clone());
-        self.time(FulfilmentTimers(sagas.clone()));
-        self.time(ReturnTimers(sagas));
+        self.time(SagaTimers::<Fulfilment>::new(sagas.clone()));
+        self.time(SagaTimers::<Return>::new(sagas));
     }
 
     pub fn payments(&mut self, provider: impl PaymentProvider) {
         self.react(Payments::new(self.store.clone()));
+        self.react(Refunds::new(self.store.clone()));
         self.time(PaymentCalls::new(self.store.clone(), Arc::new(provider)));
     }
 

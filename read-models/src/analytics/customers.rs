@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::NAME;
 use crate::generations::schema_name;
-use crate::tables::Table;
+use crate::tables::{Table, column};
 use crate::users::{Channels, NotificationPreferences, Role, Status};
 
 /// What is counted of a user, who need not be a customer.
@@ -205,10 +205,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(users: &'a [User], value: impl Fn(&'a User) -> T) -> Vec<T> {
-    users.iter().map(value).collect()
 }
 
 /// Customers as they are now.

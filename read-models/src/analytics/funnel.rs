@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{NAME, Period};
 use crate::generations::schema_name;
-use crate::tables::Table;
+use crate::tables::{Table, column};
 
 /// What a halt is found by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -140,10 +140,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
 }
 
 /// How far the orders have come that were placed in a period, in one store or in all of them.

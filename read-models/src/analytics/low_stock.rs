@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::NAME;
 use crate::generations::schema_name;
 use crate::stock::Key;
-use crate::tables::Table;
+use crate::tables::{Table, column};
 
 /// Stock of a SKU in a store that is low, or once was; there is no row of any other.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -118,10 +118,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
 }
 
 /// What is low now, in one store or in all of them: how much there is of that, and the first `limit`, those with the

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{NAME, Period, saturating};
 use crate::generations::schema_name;
 use crate::products::Money;
-use crate::tables::Table;
+use crate::tables::{Table, column};
 
 /// An order whose lines begin or cease to count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,10 +122,6 @@ pub async fn add(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(counted: &'a [Counted], value: impl Fn(&'a Counted) -> T) -> Vec<T> {
-    counted.iter().map(value).collect()
 }
 
 /// The products bought most in a period of whole days, in one store or in all of them, at most `limit` in each order.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{NAME, Period, saturating};
 use crate::generations::schema_name;
 use crate::products::Money;
-use crate::tables::Table;
+use crate::tables::{Table, column};
 
 /// What is counted together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -155,10 +155,6 @@ pub async fn add(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(happened: &'a [Happened], value: impl Fn(&'a Happened) -> T) -> Vec<T> {
-    happened.iter().map(value).collect()
 }
 
 /// What happened in a period of whole hours, by hour or day and currency, in that order, in one store or in all of

@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgConnection, PgExecutor, Row as _};
 
 use super::{Delivery, NAME};
 use crate::generations::schema_name;
+use crate::tables::column;
 use crate::text::value;
 use crate::users::Address;
 
@@ -76,10 +77,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(rows: &'a [Delivery], value: impl Fn(&'a Delivery) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
 }
 
 /// Loads the deliveries of these ids, as far as they exist, by id.

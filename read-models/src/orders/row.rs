@@ -11,6 +11,7 @@ use super::{Delivery, Item, NAME, Order, Status};
 use crate::generations::schema_name;
 use crate::payments;
 use crate::products::Money;
+use crate::tables::column;
 use crate::text::value;
 
 /// A row; each part is there once its stream has told of the order.
@@ -236,10 +237,6 @@ pub async fn upsert(
     .execute(executor)
     .await?;
     Ok(())
-}
-
-fn column<'a, T>(rows: &'a [Row], value: impl Fn(&'a Row) -> Option<T>) -> Vec<Option<T>> {
-    rows.iter().map(value).collect()
 }
 
 fn order_column<'a, T>(

@@ -14,13 +14,6 @@ pub struct SagaId {
     pub order_id: Uuid,
 }
 
-impl SagaId {
-    /// The timer that ends its patience, as `fulfilment/<order id>`.
-    pub fn timer_name(&self) -> String {
-        format!("{}/{}", self.kind.as_str(), self.order_id)
-    }
-}
-
 impl fmt::Display for SagaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.kind.as_str(), self.order_id)

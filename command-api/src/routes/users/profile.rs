@@ -84,7 +84,7 @@ impl From<UpdateProfile> for ProfileUpdate {
 #[derive(Debug, Deserialize, Serialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangePreferences {
-    /// An order is placed, arranged, cancelled or returned.
+    /// An order is arranged, cancelled or returned.
     #[garde(dive)]
     order: ChosenChannels,
     /// A payment is taken, refused or given back.

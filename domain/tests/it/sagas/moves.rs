@@ -243,16 +243,11 @@ fn time_out(world: &mut World) -> bool {
     due.is_some()
 }
 
-/// Operators go on with what halts; staff ask again for the refund of an ended order that has failed.
+/// Operators go on with what halts.
 fn ask_again(world: &mut World) -> bool {
     let mut asked = false;
     for order in 0..world.orders.len() {
         asked |= world.retry(order);
-        let payment = &world.orders[order].payment.state;
-        if matches!(payment, domain::Payment::Refunding(it) if it.failed) {
-            world.staff_refund(order);
-            asked = true;
-        }
     }
     asked
 }

@@ -1,7 +1,8 @@
 //! Customers, couriers, staff and operators, who do what they like when they like. What is refused is refused.
 
 use domain::delivery::{self, Command};
-use domain::{UserId, fulfilment, order, payment, return_goods};
+use domain::saga::Saga;
+use domain::{UserId, order, payment};
 use uuid::Uuid;
 
 use super::world::World;
@@ -61,8 +62,8 @@ impl World {
     /// Whether there was anything to go on with.
     pub fn retry(&mut self, order: usize) -> bool {
         let books = &self.orders[order];
-        let forward = fulfilment::retry(&books.fulfilment.state).unwrap_or_default();
-        let back = return_goods::retry(&books.returning.state).unwrap_or_default();
+        let forward = books.fulfilment.state.retry().unwrap_or_default();
+        let back = books.returning.state.retry().unwrap_or_default();
         let went_on = !forward.is_empty() || !back.is_empty();
         self.fulfilment_events(order, forward);
         self.return_events(order, back);

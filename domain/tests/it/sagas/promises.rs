@@ -298,6 +298,10 @@ impl Books {
             "a refund failed",
         );
         tell(
+            self.asked_itself,
+            "a refund that no saga waited for was tried again",
+        );
+        tell(
             status(self) == Status::Completed && refunded.is_some(),
             "completed, then refunded by staff",
         );

@@ -102,8 +102,20 @@ impl World {
                 };
                 self.fulfil(order, Input::RefundFailed { attempt, error });
                 self.return_goods(order, failed);
+                self.refund_failed(order, attempt);
             }
             Event::Initiated { .. } | Event::RefundRequested { .. } => {}
+        }
+    }
+
+    /// The payment looks after what no saga waits for. What it gives up an operator retries.
+    fn refund_failed(&mut self, order: usize, attempt: u32) {
+        let books = &mut self.orders[order];
+        let sagas = (&books.fulfilment.state, &books.returning.state);
+        let after = payment::after_failure(&books.payment.state, sagas.0, sagas.1, attempt);
+        if after.is_some() {
+            let is_own = |it: &Timer| *it == Timer::Refund;
+            books.timers.replace(is_own, Some(Timer::Refund));
         }
     }
 
@@ -206,7 +218,14 @@ impl World {
             Timer::Refund if matches!(payment, Payment::Refunding(it) if !it.failed) => {
                 self.call(order, true);
             }
-            Timer::Charge | Timer::Refund => {}
+            Timer::Refund => {
+                if let Payment::Refunding(refunding) = payment {
+                    let (order_id, attempt) = (refunding.charge.order_id, refunding.attempt + 1);
+                    self.orders[order].asked_itself = true;
+                    self.pay(order, Command::Refund { order_id, attempt });
+                }
+            }
+            Timer::Charge => {}
         }
     }
 

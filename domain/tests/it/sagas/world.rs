@@ -140,6 +140,8 @@ pub struct Books {
     pub timers: Timers,
     /// Whether somebody wanted to cancel it when it had ended.
     pub cancelled_too_late: bool,
+    /// Whether its payment asked for a refund again that no saga waited for.
+    pub asked_itself: bool,
     /// Whether everything was arranged when the order was completed.
     pub was_arranged: bool,
 }
@@ -246,6 +248,7 @@ impl World {
             delivery: Log::default(),
             timers: Timers::default(),
             cancelled_too_late: false,
+            asked_itself: false,
             was_arranged: false,
         };
         let placement = Placement {
@@ -294,6 +297,9 @@ impl World {
 
     /// With the timers of the provider's calls.
     pub fn payment_events(&mut self, order: usize, events: Vec<payment::Event>) {
+        if events.is_empty() {
+            return;
+        }
         for event in &events {
             self.tell(order, Told::Payment(event.clone()));
         }

@@ -138,6 +138,8 @@ fn notification_events() -> Vec<notification::Event> {
         channel: Channel::Webhook,
         about: "order.completed".to_owned(),
         order_id: Some(order_id()),
+        occurred_at: None,
+        facts: serde_json::Value::Null,
     };
     vec![
         Event::Attempted {

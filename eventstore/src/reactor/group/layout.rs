@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::SessionError;
+use crate::dead_letters::StreamName;
 use crate::kafka::{KafkaSettings, Metadata, Place, partition_of};
 use crate::reactor::ReactionsError;
-use crate::reactor::job::StreamName;
 use crate::reactor::lane::LaneId;
 
 /// The partitions of the topics that a reactor reads, numbered as lanes.

@@ -40,7 +40,7 @@ pub(super) async fn start(
     let mut transaction = begin(pool).await?;
     let at = progress::start(&mut transaction, consumer, begins).await?;
     let (topics, partitions, counts) = columns(layout);
-    sqlx::query(
+    let removed = sqlx::query(
         "delete from reactor_progress r
          where r.consumer = $1 and r.log = $2 and not exists (
            select from unnest($3::text[], $4::int[], $5::int[]) as t (topic, partition, partitions)
@@ -68,13 +68,16 @@ pub(super) async fn start(
     .bind(at.event_id)
     .execute(&mut *transaction)
     .await?;
-    // Nobody holds it: its epoch alone counts, which changes when the progress is set anew.
+    // Nobody holds it: its epoch alone counts, which changes when the progress is set anew. So it does where partitions mean
+    // other streams than before: members that still go by the old ones save nothing from then on.
+    let anew = i64::from(removed.rows_affected() > 0);
     let epoch: i64 = sqlx::query_scalar(
         "insert into leases as l (name, holder, epoch, expires_at)
          values ($1, 'group', 1, clock_timestamp())
-         on conflict (name) do update set epoch = l.epoch returning epoch",
+         on conflict (name) do update set epoch = l.epoch + $2 returning epoch",
     )
     .bind(lease_name(consumer))
+    .bind(anew)
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;

@@ -6,11 +6,19 @@ use tokio::time::{Instant, timeout_at};
 
 use super::streams::Found;
 use super::{Ended, IDLE_SAVE_INTERVAL, REQUESTS_INTERVAL, SAVE_INTERVAL, Task, Work};
-use crate::dead_letters;
+use crate::dead_letters::{self, ParkedStream};
+use crate::reactor::Parks;
 use crate::reactor::job::Shared;
 use crate::reactor::lane::Lane;
 use crate::reactor::progress::{Keeper, Moved};
 use crate::runner::{Backoff, Halt};
+
+/// Events parked alone that a look finds to be tried again: as many as are worked on at once. The rest is found once these
+/// are over.
+const RETRIES_MAX: i64 = 256;
+
+/// Events parked alone are counted no further: more are as bad, and counting them all twice a second is not free.
+const COUNTED_MAX: i64 = 10_000;
 
 /// What came of it.
 pub(super) enum Done {
@@ -137,7 +145,7 @@ async fn look_at(shared: &Shared, keeper: &Keeper, look: u64, after: i64) -> Don
     let mut backoff = Backoff::new(consumer, &shared.options, &shared.stop);
     loop {
         let looking = async {
-            let streams = dead_letters::streams(pool, consumer).await?;
+            let (streams, parked) = parked(shared).await?;
             let discarded = dead_letters::skipped_after(pool, &[consumer], after).await?;
             if !keeper.is_mine(pool, consumer).await? {
                 return Ok(Done::Fenced);
@@ -145,6 +153,7 @@ async fn look_at(shared: &Shared, keeper: &Keeper, look: u64, after: i64) -> Don
             Ok::<_, sqlx::Error>(Done::Found(Found {
                 look,
                 streams,
+                parked,
                 discarded,
             }))
         };
@@ -154,6 +163,23 @@ async fn look_at(shared: &Shared, keeper: &Keeper, look: u64, after: i64) -> Don
         };
         if pause(&mut backoff, "reading dead letters", &error).await {
             return Done::Stopped;
+        }
+    }
+}
+
+/// Where streams are parked all of them, which are few; else what is to be tried again. And how many are parked.
+async fn parked(shared: &Shared) -> sqlx::Result<(Vec<ParkedStream>, usize)> {
+    let (pool, consumer) = (shared.store.pool(), shared.consumer.as_str());
+    match shared.reactor.parks() {
+        Parks::Streams { .. } => {
+            let streams = dead_letters::streams(pool, consumer).await?;
+            let parked = streams.len();
+            Ok((streams, parked))
+        }
+        Parks::Events => {
+            let streams = dead_letters::asked_for(pool, consumer, RETRIES_MAX).await?;
+            let parked = dead_letters::count_some(pool, consumer, COUNTED_MAX).await?;
+            Ok((streams, usize::try_from(parked).unwrap_or(usize::MAX)))
         }
     }
 }

@@ -3,18 +3,23 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::Task;
-use crate::dead_letters::ParkedStream;
-use crate::reactor::job::{Queued, StreamName};
+use crate::dead_letters::{ParkedStream, StreamName};
+use crate::reactor::Parks;
+use crate::reactor::job::Queued;
 use crate::reactor::lane::LaneId;
 
 #[derive(Default)]
 pub(super) struct Streams {
+    parks: Parks,
     /// Those with something under way or waiting.
     active: HashMap<StreamName, Stream>,
     /// Those of them that could go on, first come, first served.
     ready: VecDeque<StreamName>,
     queued: usize,
+    /// None where events are parked alone: then nothing waits behind them.
     parked: HashMap<StreamName, Parked>,
+    /// How many events are parked alone, as far as they were counted.
+    counted: usize,
     discarded: HashSet<i64>,
     /// Counts the looks at the dead letters.
     looks: u64,
@@ -37,11 +42,20 @@ struct Parked {
 /// What was found in the dead letters by a look.
 pub(super) struct Found {
     pub(super) look: u64,
+    /// Where events are parked alone: those that are to be tried again.
     pub(super) streams: Vec<ParkedStream>,
+    pub(super) parked: usize,
     pub(super) discarded: Vec<i64>,
 }
 
 impl Streams {
+    pub(super) fn new(parks: Parks) -> Self {
+        Self {
+            parks,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn queued(&self) -> usize {
         self.queued
     }
@@ -51,8 +65,7 @@ impl Streams {
     }
 
     pub(super) fn queue(&mut self, queued: Queued) {
-        let event = &queued.event;
-        let name = (event.aggregate_type.clone(), event.aggregate_id.clone());
+        let name = queued.event.stream();
         let stream = self.active.entry(name.clone()).or_default();
         if !stream.running && stream.queue.is_empty() {
             self.ready.push_back(name);
@@ -104,6 +117,9 @@ impl Streams {
 
     /// The event has turned out to be poison: it and what waits behind it are to be parked, now.
     pub(super) fn poisoned(&mut self, name: &StreamName, queued: Queued) -> VecDeque<Queued> {
+        if self.parks == Parks::Events {
+            return VecDeque::from([queued]);
+        }
         let parked = Parked {
             first: queued.event.position,
             look: self.looks,
@@ -131,7 +147,18 @@ impl Streams {
     }
 
     pub(super) fn count_parked(&self) -> usize {
-        self.parked.len()
+        match self.parks {
+            Parks::Streams { .. } => self.parked.len(),
+            Parks::Events => self.counted,
+        }
+    }
+
+    /// Whether so many are parked that nothing more is to be handled.
+    pub(super) fn are_too_many(&self) -> bool {
+        match self.parks {
+            Parks::Streams { max } => self.parked.len() > max,
+            Parks::Events => false,
+        }
     }
 
     /// How many looks at the dead letters have begun.
@@ -150,17 +177,21 @@ impl Streams {
         let Found {
             look,
             streams,
+            parked,
             discarded,
         } = found;
+        self.counted = parked;
         let active = &self.active;
         self.parked
             .retain(|name, parked| parked.look >= look || active.contains_key(name));
         let mut retries = Vec::new();
         for ParkedStream { name, first, retry } in streams {
-            self.parked
-                .entry(name.clone())
-                .and_modify(|parked| parked.first = parked.first.min(first))
-                .or_insert(Parked { first, look: 0 });
+            if self.parks != Parks::Events {
+                self.parked
+                    .entry(name.clone())
+                    .and_modify(|parked| parked.first = parked.first.min(first))
+                    .or_insert(Parked { first, look: 0 });
+            }
             // Of one that is busy the next look says so again.
             if retry && !self.active.contains_key(&name) {
                 retries.push(name);
@@ -221,6 +252,7 @@ mod tests {
         Found {
             look,
             streams: streams.iter().map(parked).collect(),
+            parked: streams.len(),
             discarded: Vec::new(),
         }
     }
@@ -237,6 +269,33 @@ mod tests {
             Task::Retry { .. } => panic!("never by itself"),
         };
         Some((name.1, parks, positions))
+    }
+
+    #[test]
+    fn what_is_parked_alone_is_not_remembered_and_is_never_too_much() {
+        for (parks, remembered, too_many) in [
+            (Parks::Streams { max: 2 }, 3, true),
+            (Parks::Streams { max: 3 }, 3, false),
+            (Parks::Events, 0, false),
+        ] {
+            let mut streams = Streams::new(parks);
+            for (position, stream) in [(1, "a"), (2, "b"), (3, "c"), (4, "a")] {
+                streams.queue(queued(0, position, stream));
+            }
+            let (a, Task::Handle(poison)) = streams.next().unwrap() else {
+                panic!("nothing is parked yet");
+            };
+            let taken = streams.poisoned(&a, poison).len();
+            assert_eq!(taken, if remembered == 0 { 1 } else { 2 }, "{parks:?}");
+            for _ in 0..2 {
+                let (name, Task::Handle(poison)) = streams.next().unwrap() else {
+                    panic!("of streams that are not parked");
+                };
+                streams.poisoned(&name, poison);
+            }
+            assert_eq!(streams.parked.len(), remembered, "{parks:?}");
+            assert_eq!(streams.are_too_many(), too_many, "{parks:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What cannot be handled is parked with its stream; retries and discards.
 
+use eventstore::Parks;
 use eventstore::dead_letters::{self, DeadLetter};
 use sqlx::PgPool;
 
@@ -16,8 +17,17 @@ struct Parking {
 
 impl Parking {
     async fn of(kafka: bool, poison: &[i64], how: Poison, accounts: &str) -> Self {
+        Self::by(Recorder::default(), kafka, poison, how, accounts).await
+    }
+
+    async fn by(
+        recorder: Recorder,
+        kafka: bool,
+        poison: &[i64],
+        how: Poison,
+        accounts: &str,
+    ) -> Self {
         let followed = Followed::over(kafka).await;
-        let recorder = Recorder::default();
         recorder.poison(poison.iter().copied(), how);
         let running = Running::start(&followed.source, &followed.store, &recorder);
         let parking = Self {
@@ -168,10 +178,64 @@ async fn a_discarded_event_is_skipped_and_the_rest_follows(kafka: bool) {
     parking.running.stop().await.unwrap();
 }
 
+async fn with_too_many_parked_it_halts_until_there_are_fewer(kafka: bool) {
+    let recorder = Recorder::parking(Parks::Streams { max: 2 });
+    let parking = Parking::by(recorder, kafka, &[1, 2, 3], Poison::Refused, "abc").await;
+    parking
+        .until_parked(&[(1, 1, 0), (2, 1, 0), (3, 1, 0)])
+        .await;
+    deposit(&parking.followed.store, "d", 1).await.unwrap();
+    // What is asked for it does, and nothing else; also where it begins again.
+    parking.retry().await;
+    parking
+        .until_parked(&[(1, 2, 0), (2, 1, 0), (3, 1, 0)])
+        .await;
+    let parking = parking.restart().await;
+    parking.retry().await;
+    parking
+        .until_parked(&[(1, 3, 0), (2, 1, 0), (3, 1, 0)])
+        .await;
+    assert_eq!(parking.recorder.count(), 0);
+    parking.recorder.poison([], Poison::Refused);
+    parking.retry().await;
+    until_handled(parking.pool(), 4).await;
+    parking.until_parked(&[(2, 1, 0), (3, 1, 0)]).await;
+    let seen = parking.recorder.seen();
+    assert_eq!((&*seen["a"], &*seen["d"]), (&[1][..], &[1][..]));
+    parking.running.stop().await.unwrap();
+}
+
+async fn what_is_parked_alone_holds_up_nothing(kafka: bool) {
+    let recorder = Recorder::parking(Parks::Events);
+    let parking = Parking::by(recorder, kafka, &[1, 3], Poison::Refused, "aabab").await;
+    assert_eq!(parking.parked().await, [(1, 1, 0), (3, 1, 0)]);
+    let parking = parking.restart().await;
+    parking.append("ab").await;
+    assert_eq!(parking.parked().await, [(1, 1, 0), (3, 1, 0)]);
+    let seen = parking.recorder.seen();
+    assert_eq!((&*seen["a"], &*seen["b"]), (&[2, 3, 4][..], &[2, 3][..]));
+    // A retry that fails leaves it parked, one that does not sets it free, each by itself.
+    parking.retry().await;
+    parking.until_parked(&[(1, 2, 0), (3, 1, 0)]).await;
+    parking.recorder.poison([], Poison::Refused);
+    parking.retry().await;
+    parking.until_parked(&[(3, 1, 0)]).await;
+    parking.retry().await;
+    parking.until_parked(&[]).await;
+    let seen = parking.recorder.seen();
+    assert_eq!(
+        (&*seen["a"], &*seen["b"]),
+        (&[2, 3, 4, 1][..], &[2, 3, 1][..])
+    );
+    parking.running.stop().await.unwrap();
+}
+
 suites!([
     a_poison_event_parks_its_stream_and_nothing_else,
     what_panics_is_parked,
     a_retry_handles_the_stream_in_order_and_sets_it_free,
     a_long_parked_stream_is_retried_while_it_grows,
     a_discarded_event_is_skipped_and_the_rest_follows,
+    with_too_many_parked_it_halts_until_there_are_fewer,
+    what_is_parked_alone_holds_up_nothing,
 ]);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use anyhow::anyhow;
 use async_trait::async_trait;
 use eventstore::{
-    Begins, EventStore, FeedSource, ReactError, Reactions, ReactionsError, Reactor, RecordedEvent,
-    reactor_progress,
+    Begins, EventStore, FeedSource, Parks, ReactError, Reactions, ReactionsError, Reactor,
+    RecordedEvent, reactor_progress,
 };
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -23,6 +23,7 @@ pub struct Recorder(Arc<Inner>);
 
 struct Inner {
     begins: Begins,
+    parks: Parks,
     state: Mutex<State>,
     /// Told when a stream is released.
     released: Notify,
@@ -53,8 +54,17 @@ impl Default for Recorder {
 
 impl Recorder {
     pub fn beginning(begins: Begins) -> Self {
+        Self::of(begins, Parks::default())
+    }
+
+    pub fn parking(parks: Parks) -> Self {
+        Self::of(Begins::AtStart, parks)
+    }
+
+    fn of(begins: Begins, parks: Parks) -> Self {
         Self(Arc::new(Inner {
             begins,
+            parks,
             state: Mutex::default(),
             released: Notify::new(),
         }))
@@ -117,6 +127,10 @@ impl Reactor for Recorder {
 
     fn begins(&self) -> Begins {
         self.0.begins
+    }
+
+    fn parks(&self) -> Parks {
+        self.0.parks
     }
 
     async fn react(&self, event: &RecordedEvent) -> Result<(), ReactError> {

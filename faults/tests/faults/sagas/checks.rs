@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::evidence::{Event, Evidence};
-use super::site::REACTORS;
+use super::site::PARTICIPANTS;
 
 /// An order, as its first event and its last one tell it.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ fn outstanding(evidence: &Evidence, wrong: &mut Vec<String>) {
             wrong.push(format!("{consumer} has parked {stream}"));
         }
     }
-    for participant in REACTORS.iter().filter(|name| **name != "fulfilment") {
+    for participant in PARTICIPANTS {
         if !by.contains(participant) {
             wrong.push(format!("{participant} has not parked what nobody can read"));
         }

@@ -19,7 +19,7 @@ use super::{LONG, SOON};
 type Point = (&'static str, u64);
 
 /// Between what the log holds and what sagas and participants do about it.
-const REACTORS: [Point; 28] = [
+const REACTORS: [Point; 30] = [
     ("reactor-parked", 1),
     ("reactor-read", 10),
     ("reactor-handled", 8),
@@ -42,6 +42,8 @@ const REACTORS: [Point; 28] = [
     ("payment-refunding", 3),
     ("payment-refunded", 3),
     ("payment-told", 6),
+    ("refund-failed", 1),
+    ("refund-again", 1),
     ("delivery-asked", 5),
     ("delivery-answered", 5),
     ("delivery-cancelling", 1),

@@ -61,8 +61,10 @@ const TOPICS: [(&str, &str); 14] = [
 /// Few enough that a test is quick, more than one so that a participant has several at once.
 const PARTITIONS: i32 = 3;
 
-/// The participants and the sagas: the names of their consumer groups begin like that.
-pub(super) const REACTORS: [&str; 4] = ["fulfilment", "inventory", "payment", "delivery"];
+/// Those who react to requests of the sagas.
+pub(super) const PARTICIPANTS: [&str; 3] = ["inventory", "payment", "delivery"];
+/// Everybody who reacts: the names of their consumer groups begin like that.
+pub(super) const REACTORS: [&str; 5] = ["fulfilment", "inventory", "payment", "refund", "delivery"];
 
 /// A kind of process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -34,7 +34,15 @@ impl Schemas {
         }
         match &schema["oneOf"] {
             // An optional one: its own schema, or null.
-            Value::Array(choices) => self.resolved(&choices[0]),
+            Value::Array(choices) => {
+                let is_null = |choice: &Value| choice["type"] == "null";
+                let own = choices.iter().find(|choice| !is_null(choice)).unwrap();
+                let mut schema = self.resolved(own);
+                if choices.iter().any(is_null) {
+                    schema["type"] = json!([schema["type"], "null"]);
+                }
+                schema
+            }
             _ => schema.clone(),
         }
     }

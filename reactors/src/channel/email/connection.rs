@@ -46,10 +46,13 @@ struct Idle {
     since: Instant,
 }
 
+/// Room for one connection, until it is dropped.
+pub(super) type Place<'a> = SemaphorePermit<'a>;
+
 /// A connection in use. Dropping it closes it.
 pub(super) struct Connection<'a> {
     connection: AsyncSmtpConnection,
-    permit: SemaphorePermit<'a>,
+    place: Place<'a>,
 }
 
 impl Connections {
@@ -72,29 +75,33 @@ impl Connections {
         })
     }
 
+    /// Waits for room for one more.
+    pub(super) async fn place(&self) -> Place<'_> {
+        self.at_once.acquire().await.expect("never closed")
+    }
+
     /// One that is open, or a new one, logged in.
-    pub(super) async fn get(&self) -> Result<Connection<'_>, Failure> {
-        let permit = self.at_once.acquire().await.expect("never closed");
+    pub(super) async fn get<'a>(&'a self, place: Place<'a>) -> Result<Connection<'a>, Failure> {
         while let Some(idle) = self.last_idle() {
             let mut connection = idle.connection;
             // The server may have closed it meanwhile: asking is cheaper than a mail whose fate is unknown. What it is asked
             // also ends what was left of a mail that it had refused.
             let reset = async { connection.command(Rset).await.is_ok() };
             if idle.since.elapsed() < IDLE_MAX && answers(reset).await {
-                return Ok(Connection { connection, permit });
+                return Ok(Connection { connection, place });
             }
         }
         let connection = self.connect().await.map_err(Failure::before_the_mail)?;
-        Ok(Connection { connection, permit })
+        Ok(Connection { connection, place })
     }
 
     pub(super) fn put_back(&self, connection: Connection<'_>) {
-        let Connection { connection, permit } = connection;
+        let Connection { connection, place } = connection;
         self.lock().push(Idle {
             connection,
             since: Instant::now(),
         });
-        drop(permit);
+        drop(place);
     }
 
     fn last_idle(&self) -> Option<Idle> {

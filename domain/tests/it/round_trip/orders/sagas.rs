@@ -1,5 +1,6 @@
 //! Every event of sagas and notifications.
 
+use chrono::DateTime;
 use domain::notification::{Channel, Subject};
 use domain::{fulfilment, notification, return_goods};
 use proptest::prelude::*;
@@ -127,6 +128,8 @@ fn notification_events(parts: &Parts) -> Vec<notification::Event> {
         channel,
         about: parts.words.clone(),
         order_id: parts.flag.then(|| parts.order_id()),
+        occurred_at: parts.flag.then_some(DateTime::UNIX_EPOCH),
+        facts: serde_json::json!({"reason": parts.words, "amount": parts.number}),
     };
     let attempt = parts.number;
     vec![
