@@ -4,6 +4,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::LOG;
+use crate::event::RecordedEvent;
 
 /// A position and the event at it. The event tells a log that was rewound, where positions are used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,14 @@ impl Checkpoint {
         position: 0,
         event_id: None,
     };
+
+    /// At an event.
+    pub fn at(event: &RecordedEvent) -> Self {
+        Self {
+            position: event.position,
+            event_id: Some(event.event_id),
+        }
+    }
 
     /// Reads the checkpoint of a consumer; one that never ran stands at the start.
     pub async fn read(

@@ -1,5 +1,6 @@
 //! Following the log in position order, without a hole, from either source.
 
+mod shared;
 mod store;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::event::RecordedEvent;
 use crate::kafka::{KafkaFeed, KafkaSettings};
 use crate::store::EventStore;
 
+pub use shared::Feeds;
 pub(crate) use store::Pages;
 pub use store::StoreFeed;
 

@@ -1,8 +1,10 @@
 //! Kafka as a carrier of the log: names, partitions, records, and a feed that restores the log's order.
 
 mod confirm;
+mod consumer;
 mod feed;
 mod gap;
+mod hints;
 mod link;
 mod order;
 mod partition;
@@ -20,7 +22,9 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+pub(crate) use consumer::Consumer;
 pub use feed::KafkaFeed;
+pub(crate) use hints::{HINT_INTERVAL, Hints, Mark};
 pub(crate) use link::{
     Metadata, blocking, complain, is_final, read, request_offsets, topic_partitions,
 };

@@ -33,7 +33,7 @@ mod transaction;
 pub use checkpoint::Checkpoint;
 pub use command::{CommandContext, CommandId, Decided, ExecuteError, Executed, Timer, TimerChange};
 pub use event::{DecodeError, Metadata, RecordedEvent};
-pub use feed::{FEED_WAIT_MAX, Feed, FeedError, FeedSource, StoreFeed};
+pub use feed::{FEED_WAIT_MAX, Feed, FeedError, FeedSource, Feeds, StoreFeed};
 pub use kafka::{
     Buffered, KafkaFeed, KafkaSettings, PARTITIONS, TopicState, Topics, ensure_topics,
     missing_topics,

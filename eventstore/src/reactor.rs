@@ -30,9 +30,9 @@ use uuid::Uuid;
 use self::job::Shared;
 use crate::checkpoint::Checkpoint;
 use crate::event::{DecodeError, RecordedEvent};
-use crate::feed::{FeedError, FeedSource};
+use crate::feed::{FeedError, FeedSource, Feeds};
 use crate::runner::{PARKED_STREAMS_MAX, RunnerOptions};
-use crate::store::{EventStore, StatesError};
+use crate::store::StatesError;
 
 pub use self::progress::{ReactorProgress, reactor_progress};
 
@@ -147,23 +147,16 @@ pub enum ReactionsError {
 
 /// One reactor at work in this process.
 pub struct Reactions {
-    store: EventStore,
-    source: FeedSource,
+    feeds: Feeds,
     reactor: Arc<dyn Reactor>,
     holder: String,
 }
 
 impl Reactions {
     /// `holder` names this process in the lease.
-    pub fn new(
-        store: EventStore,
-        source: FeedSource,
-        reactor: Arc<dyn Reactor>,
-        holder: impl Into<String>,
-    ) -> Self {
+    pub fn new(feeds: Feeds, reactor: Arc<dyn Reactor>, holder: impl Into<String>) -> Self {
         Self {
-            store,
-            source,
+            feeds,
             reactor,
             holder: holder.into(),
         }
@@ -175,7 +168,7 @@ impl Reactions {
     /// # Errors
     /// Where only an operator can help.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), ReactionsError> {
-        match &self.source {
+        match self.feeds.source() {
             FeedSource::Store => self.run_on_store(&stop).await,
             FeedSource::Kafka(settings) => self.run_on_kafka(settings, &stop).await,
         }
@@ -203,7 +196,7 @@ impl Reactions {
     fn shared(&self, stop: CancellationToken) -> Arc<Shared> {
         let name = self.reactor.name().to_owned();
         Arc::new(Shared {
-            store: self.store.clone(),
+            store: self.feeds.store().clone(),
             reactor: Arc::clone(&self.reactor),
             consumer: name.clone(),
             options: RunnerOptions {

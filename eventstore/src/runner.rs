@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::backoff::Backoff;
@@ -36,6 +36,9 @@ const BATCH_MAX: usize = 4_000;
 /// them all would only look healthy.
 pub(crate) const PARKED_STREAMS_MAX: usize = 1_000;
 
+/// How long a batch that changes nothing waits for one that does.
+const IDLE_BATCH_MAX: Duration = Duration::from_millis(20);
+
 /// How often requests of operators (retry, discard) are looked for.
 const REQUESTS_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -45,6 +48,11 @@ pub trait Handler: Send {
     /// How far the effects have come, read from where they are. Asked before the first batch, and again after
     /// a step was broken off: its effect may have become durable or not.
     async fn checkpoint(&mut self) -> anyhow::Result<Checkpoint>;
+
+    /// Whether an event may change anything but the checkpoint.
+    fn concerns(&self, _event: &RecordedEvent) -> bool {
+        true
+    }
 
     /// Gives the events their effect and moves the checkpoint to `upto`, which become durable together, or
     /// neither. The events are in position order; some up to `upto` may be left out, or all. `upto` may also
@@ -243,10 +251,11 @@ impl Runner {
             self.take_requests(handler, checkpoint, stop).await?;
             self.requests_at = Instant::now() + REQUESTS_INTERVAL;
         }
-        let mut batch = self.batch.take();
-        if batch.is_none() {
-            batch = Batch::of(self.read(feed, stop).await?);
+        if self.batch.is_none() {
+            self.batch = Batch::of(self.read(feed, stop).await?);
+            self.add_to_idle_batch(feed, handler, stop).await;
         }
+        let batch = self.batch.take();
         self.batch = batch.and_then(|batch| batch.after(checkpoint.position));
         let handled = self.batch.as_ref().map_or(0, Batch::len);
         fail::fail_point!("feed-read");
@@ -300,6 +309,32 @@ impl Runner {
                     backoff.pause("reading the feed", &error).await?;
                 }
                 Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A commit that only moves a checkpoint costs as much as one that writes a row, and most events are of no concern to
+    /// most consumers: so a batch that changes nothing waits a moment, and goes with what comes meanwhile. Errors of the
+    /// feed are met by the next step.
+    async fn add_to_idle_batch(
+        &mut self,
+        feed: &mut dyn Feed,
+        handler: &mut dyn Handler,
+        stop: &CancellationToken,
+    ) {
+        let until = Instant::now() + IDLE_BATCH_MAX;
+        while let Some(batch) = &mut self.batch
+            && batch.len() < self.options.batch_max
+            && !batch.events().iter().any(|event| handler.concerns(event))
+        {
+            let more = tokio::select! {
+                more = feed.next(self.options.batch_max - batch.len()) => more,
+                () = sleep_until(until) => return,
+                () = stop.cancelled() => return,
+            };
+            match more {
+                Ok(events) if !events.is_empty() => batch.add(events),
+                Ok(_) | Err(_) => return,
             }
         }
     }

@@ -15,6 +15,9 @@ pub(crate) use tables::Tables;
 pub(crate) trait Generation: Send + Sync {
     fn number(&self) -> i32;
 
+    /// The aggregate types whose events it reads.
+    fn reads(&self) -> &'static [&'static str];
+
     /// Everything up to here was handled.
     fn checkpoint(&self) -> Checkpoint;
 

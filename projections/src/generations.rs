@@ -154,6 +154,10 @@ impl Handler for Generations {
         Ok(self.earliest())
     }
 
+    fn concerns(&self, event: &RecordedEvent) -> bool {
+        self.live.reads().contains(&event.aggregate_type.as_str())
+    }
+
     async fn handle(
         &mut self,
         events: &[RecordedEvent],

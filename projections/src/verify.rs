@@ -5,7 +5,7 @@ mod log;
 use std::path::Path;
 use std::time::Duration;
 
-use eventstore::{EventStore, FeedSource, dead_letters};
+use eventstore::{EventStore, FeedSource, Feeds, dead_letters};
 use read_models::generations::{self, Registration};
 use read_models::replays::{self, Kind, Replay, Request, RequestError, State};
 use serde::Serialize;
@@ -97,15 +97,9 @@ async fn read_model(
         return Ok(());
     };
     let worker = if model.consumer(data_directory)? == *name {
-        let source = FeedSource::Store;
+        let feeds = Feeds::new(store.clone(), FeedSource::Store);
         let holder = holder.to_owned();
-        Some(Worker::new(
-            store.clone(),
-            source,
-            model,
-            data_directory,
-            holder,
-        )?)
+        Some(Worker::new(feeds, model, data_directory, holder)?)
     } else {
         let lease = eventstore::Lease::read(pool, name).await?;
         if !lease.is_some_and(|lease| lease.held) {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use eventstore::{EventStore, FeedSource, Lease};
+use eventstore::{Feeds, Lease};
 use read_models::search::SearchReader;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +31,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Keeps one read model up to date, carries out what operators ask for, or stands by for whoever does.
 pub struct Worker {
-    store: EventStore,
-    source: FeedSource,
+    feeds: Feeds,
     model: ReadModel,
     consumer: String,
     data_directory: PathBuf,
@@ -42,14 +41,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that follows the log through `source`. An index is kept under `data_directory`; `holder` names
-    /// this process in leases.
+    /// A worker that follows the log through `feeds`, which it may share with others. An index is kept under
+    /// `data_directory`; `holder` names this process in leases.
     ///
     /// # Errors
     /// Where the data directory's id can neither be read nor made.
     pub fn new(
-        store: EventStore,
-        source: FeedSource,
+        feeds: Feeds,
         model: ReadModel,
         data_directory: &Path,
         holder: String,
@@ -58,8 +56,7 @@ impl Worker {
             format!("cannot tell which index {} holds", data_directory.display())
         })?;
         Ok(Self {
-            store,
-            source,
+            feeds,
             model,
             consumer,
             data_directory: data_directory.to_owned(),
@@ -94,7 +91,7 @@ impl Worker {
 
     /// Works as owner of the lease, or stands by, until `shutdown`. Then the lease is released.
     pub async fn run(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let pool = self.store.pool();
+        let pool = self.feeds.store().pool();
         loop {
             let lease =
                 Lease::acquire_when_free(pool, &self.consumer, &self.holder, &shutdown).await;
@@ -135,7 +132,7 @@ impl Worker {
     /// # Errors
     /// Where the model could not be brought up to date; the line says what to run.
     pub async fn run_until_idle(&self, shutdown: &CancellationToken) -> anyhow::Result<bool> {
-        let pool = self.store.pool();
+        let pool = self.feeds.store().pool();
         let Some(lease) = Lease::acquire(pool, &self.consumer, &self.holder).await? else {
             return Ok(false);
         };

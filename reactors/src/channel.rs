@@ -13,11 +13,19 @@ pub use log::LogChannel;
 pub use message::{Message, Recipient};
 pub use webhook::{WebhookChannel, WebhookSecret, WebhookSettings};
 
+/// Messages under way through one channel at once, unless it says otherwise.
+pub(crate) const AT_ONCE: usize = 8;
+
 /// A way to a user.
 #[async_trait]
 pub trait Channel: Send + Sync + 'static {
     /// As users name it in their preferences: `email`, `webhook`, `log`.
     fn name(&self) -> &'static str;
+
+    /// Messages under way through it at once, from being written down to their outcome.
+    fn at_once(&self) -> usize {
+        AT_ONCE
+    }
 
     /// Sends it, within a deadline of the channel's own once it has room for it.
     ///

@@ -171,10 +171,7 @@ impl Pages {
         let Some(last) = page.last() else {
             return Ok(page);
         };
-        self.checkpoint = Checkpoint {
-            position: last.position,
-            event_id: Some(last.event_id),
-        };
+        self.checkpoint = Checkpoint::at(last);
         let (pool, after, head) = (self.pool.clone(), last.position, *self.head.borrow());
         // At the head there is nothing ahead: an empty page would hide what comes until something else does.
         if page.len() == limit && head > after {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::KafkaSettings;
 use super::confirm::{self, Confirmed};
 use super::gap::Gap;
+use super::hints::Mark;
 use super::link::{Link, LinkError};
 use super::order::{Buffered, Order};
 use super::refused::{Reason, Refused};
@@ -285,19 +286,21 @@ impl KafkaFeed {
     fn hand_out(&mut self, events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
         self.gap.moved(Instant::now());
         if let Some(last) = events.last() {
-            self.checkpoint = Checkpoint {
-                position: last.position,
-                event_id: Some(last.event_id),
-            };
+            self.checkpoint = Checkpoint::at(last);
             self.recorded_at = Some(last.recorded_at);
-        }
-        if let Connection::Up(link) = &mut self.connection {
-            link.commit_hints(self.checkpoint.position);
         }
         events
             .into_iter()
             .map(|event| self.store.upcast(event))
             .collect()
+    }
+
+    /// How far Kafka was read; none where it is not followed.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match &self.connection {
+            Connection::Up(link) => Some(link.mark()),
+            Connection::Connecting(_) | Connection::Down { .. } => None,
+        }
     }
 
     /// Waits for records, for the connection, or for the moment when something is due.

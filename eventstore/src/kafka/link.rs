@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::consumer::Consumer;
+use super::hints::Mark;
 use super::order::Order;
 use super::record::{self, RecordError};
 use super::refused::{Reason, Refused};
@@ -34,9 +36,6 @@ const BEYOND_LOG_MAX: i64 = AHEAD_POSITIONS_RESUMED;
 /// How often what the client complains about is told.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often offsets are committed for those who watch lags.
-const HINT_INTERVAL: Duration = Duration::from_secs(5);
-
 /// Topics of the brokers by name, with the number of their partitions.
 pub(crate) type Metadata = HashMap<String, i32>;
 
@@ -51,12 +50,8 @@ pub(super) enum LinkError {
 
 /// All partitions of all topics of the log, from a point in time on.
 pub(super) struct Link {
-    /// Taken when dropped.
-    consumer: Option<BaseConsumer<Context>>,
-    /// Told when the consumer's queue has something again.
-    nonempty: Arc<Notify>,
+    consumer: Consumer<Context>,
     partitions: HashMap<String, Vec<Partition>>,
-    hints_at: Instant,
     complain_at: Instant,
 }
 
@@ -67,8 +62,6 @@ struct Partition {
     /// After that record.
     next_offset: i64,
     paused: bool,
-    /// `(position, offset)`: once everything up to the position was handed out, the offset is committed.
-    hint: Option<(i64, i64)>,
 }
 
 impl Link {
@@ -79,12 +72,7 @@ impl Link {
         group: &str,
         since: Option<i64>,
     ) -> Result<Self, LinkError> {
-        let mut consumer =
-            BaseConsumer::from_config_and_context(&settings.consumer(group), Context)?;
-        let nonempty = Arc::new(Notify::new());
-        let wake = Arc::clone(&nonempty);
-        consumer.set_nonempty_callback(move || wake.notify_one());
-
+        let consumer = Consumer::new(&settings.consumer(group), Context)?;
         let existing = metadata(&consumer)?;
         let mut partitions = HashMap::new();
         for topic in settings.topic_names() {
@@ -98,20 +86,14 @@ impl Link {
         let begin = begin(&consumer, &places, since)?;
         consumer.assign(&assignment(places.iter().zip(begin))?)?;
         Ok(Self {
-            consumer: Some(consumer),
-            nonempty,
+            consumer,
             partitions,
-            hints_at: Instant::now() + HINT_INTERVAL,
             complain_at: Instant::now(),
         })
     }
 
-    fn consumer(&self) -> &BaseConsumer<Context> {
-        self.consumer.as_ref().expect("taken only when dropped")
-    }
-
     pub(super) fn nonempty(&self) -> Arc<Notify> {
-        Arc::clone(&self.nonempty)
+        self.consumer.nonempty()
     }
 
     /// Moves what was fetched into the order: until nothing is left (true), or enough for one go, or the
@@ -125,12 +107,11 @@ impl Link {
         head: i64,
         refused: &mut Refused,
     ) -> KafkaResult<bool> {
-        let consumer = self.consumer.as_ref().expect("taken only when dropped");
         for _ in 0..DRAIN_MAX {
             if order.is_full() {
                 return Ok(false);
             }
-            match consumer.poll(Duration::ZERO) {
+            match self.consumer.poll(Duration::ZERO) {
                 None => return Ok(true),
                 Some(Err(error)) if is_final(&error) => return Err(error),
                 Some(Err(error)) => complain(&mut self.complain_at, &error),
@@ -174,50 +155,27 @@ impl Link {
             }
         }
         if pause.count() > 0 {
-            self.consumer().pause(&pause)?;
+            self.consumer.pause(&pause)?;
         }
         if resume.count() > 0 {
-            self.consumer().resume(&resume)?;
+            self.consumer.resume(&resume)?;
         }
         Ok(())
     }
 
-    /// Commits, now and then, offsets that say how far the consumer has come. Nothing rests on them, so
-    /// nobody waits for the answer and a failure is nothing.
-    pub(super) fn commit_hints(&mut self, position: i64) {
-        if Instant::now() < self.hints_at {
-            return;
-        }
-        self.hints_at = Instant::now() + HINT_INTERVAL;
-        let mut offsets = TopicPartitionList::new();
-        for (topic, partitions) in &mut self.partitions {
+    /// How far the partitions were read.
+    pub(super) fn mark(&self) -> Mark {
+        let mut mark = Mark::default();
+        for (topic, partitions) in &self.partitions {
             for (number, partition) in (0..).zip(partitions) {
-                if let Some((reached, offset)) = partition.hint
-                    && reached <= position
-                {
-                    let offset = Offset::Offset(offset);
-                    let _ = offsets.add_partition_offset(topic, number, offset);
-                    partition.hint = None;
-                }
-                if partition.hint.is_none() && partition.next_offset > 0 {
-                    partition.hint = Some((partition.position, partition.next_offset));
+                if partition.next_offset > 0 {
+                    mark.position = mark.position.max(partition.position);
+                    let place = (topic.clone(), number);
+                    mark.offsets.push((place, partition.next_offset));
                 }
             }
         }
-        if offsets.count() > 0 {
-            let _ = self.consumer().commit(&offsets, CommitMode::Async);
-        }
-    }
-}
-
-impl Drop for Link {
-    /// Closing a consumer waits for the brokers: not on a thread that drives futures.
-    fn drop(&mut self) {
-        let consumer = self.consumer.take();
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(consumer))),
-            Err(_) => drop(consumer),
-        }
+        mark
     }
 }
 

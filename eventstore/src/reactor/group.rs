@@ -113,7 +113,7 @@ impl Reactions {
             () = stop.cancelled() => return Ok(()),
         };
         let layout = Arc::new(Layout::of(settings, self.reactor.reads(), &existing)?);
-        let pool = self.store.pool();
+        let pool = self.feeds.store().pool();
         let (name, begins) = (self.reactor.name(), self.reactor.begins());
         let epoch = places::start(pool, name, begins, &layout).await?;
         let halt = stop.child_token();

@@ -14,7 +14,7 @@ use super::work::{Arrived, Ended, Incoming, Input, NO_LANES, Work};
 use super::{Reactions, ReactionsError, lag, lease_name};
 use crate::checkpoint::Checkpoint;
 use crate::event::RecordedEvent;
-use crate::feed::{Feed, FeedError, StoreFeed};
+use crate::feed::{Feed, FeedError};
 use crate::lease::Lease;
 use crate::runner::{Backoff, Halt};
 
@@ -32,7 +32,7 @@ impl Reactions {
         &self,
         stop: &CancellationToken,
     ) -> Result<(), ReactionsError> {
-        let (pool, name) = (self.store.pool(), lease_name(self.reactor.name()));
+        let (pool, name) = (self.feeds.store().pool(), lease_name(self.reactor.name()));
         loop {
             let Some(lease) = Lease::acquire_when_free(pool, &name, &self.holder, stop).await
             else {
@@ -74,7 +74,7 @@ impl Reactions {
             epoch: lease.epoch(),
             lanes: Lanes::Log,
         });
-        let pool = self.store.pool().clone();
+        let pool = self.feeds.store().pool().clone();
         let measuring = lag::measure(pool, shared.consumer.clone(), Arc::clone(&reached));
         let work = Work::new(shared, keeper, Box::new(|_| Some(LOG_LANE)), reached);
         let ended = tokio::select! {
@@ -90,14 +90,14 @@ impl Reactions {
         Ok(ended)
     }
 
-    async fn open(&self, shared: &Shared) -> Result<(StoreFeed, Checkpoint), Opening> {
+    async fn open(&self, shared: &Shared) -> Result<(Box<dyn Feed>, Checkpoint), Opening> {
         let mut backoff = Backoff::new(&shared.consumer, &shared.options, &shared.stop);
         loop {
-            let pool = self.store.pool();
+            let pool = self.feeds.store().pool();
             let opening = async {
                 let begins = self.reactor.begins();
                 let checkpoint = start_on_store(pool, &shared.consumer, begins).await?;
-                let feed = StoreFeed::open(&self.store, checkpoint).await?;
+                let feed = self.feeds.open(&shared.consumer, checkpoint).await?;
                 Ok::<_, FeedError>((feed, checkpoint))
             };
             match opening.await {
@@ -120,7 +120,7 @@ enum Opening {
 /// Reads the log until it fails for good, or nobody takes what it reads.
 async fn read(
     shared: Arc<Shared>,
-    mut feed: StoreFeed,
+    mut feed: Box<dyn Feed>,
     checkpoint: Checkpoint,
     sender: mpsc::Sender<Input>,
 ) -> Result<(), FeedError> {
@@ -154,11 +154,7 @@ async fn read(
 
 /// What a page holds for a reactor; none of an empty page.
 fn incoming(page: Vec<RecordedEvent>, reads: &[&str]) -> Option<Incoming> {
-    let last = page.last()?;
-    let known = Checkpoint {
-        position: last.position,
-        event_id: Some(last.event_id),
-    };
+    let known = Checkpoint::at(page.last()?);
     let events = page
         .into_iter()
         .filter(|event| reads.contains(&event.aggregate_type.as_str()))

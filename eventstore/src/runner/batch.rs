@@ -33,10 +33,7 @@ impl Batch {
     pub(super) fn of(events: Vec<RecordedEvent>) -> Option<Self> {
         let (first, last) = (events.first()?, events.last()?);
         let from = first.position;
-        let upto = Checkpoint {
-            position: last.position,
-            event_id: Some(last.event_id),
-        };
+        let upto = Checkpoint::at(last);
         Some(Self {
             events,
             waiting: Vec::new(),
@@ -45,6 +42,19 @@ impl Batch {
             from,
             upto,
         })
+    }
+
+    /// What was read, as long as none of it was handed over.
+    pub(super) fn events(&self) -> &[RecordedEvent] {
+        &self.events
+    }
+
+    /// Adds what follows, as long as none of it was handed over.
+    pub(super) fn add(&mut self, events: Vec<RecordedEvent>) {
+        if let Some(last) = events.last() {
+            self.upto = Checkpoint::at(last);
+        }
+        self.events.extend(events);
     }
 
     /// How many events.

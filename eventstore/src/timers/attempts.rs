@@ -59,6 +59,11 @@ impl Attempts {
         (attempt.count, wait)
     }
 
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
     /// When the first of them may be tried again.
     pub(super) fn next(&self) -> Option<Instant> {
         self.by_name.values().map(|attempt| attempt.again_at).min()

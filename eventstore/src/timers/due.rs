@@ -8,8 +8,8 @@ use sqlx::PgPool;
 
 use super::DueTimer;
 
-/// Timers read at once.
-pub(super) const PAGE: i64 = 256;
+/// Most timers read at once.
+const PAGE_MAX: usize = 256;
 
 /// Timers that are due, in the order in which they are.
 pub(super) struct Page {
@@ -22,12 +22,15 @@ pub(super) struct Page {
 
 type Row = (String, DateTime<Utc>, Option<Value>, f64);
 
-/// Reads timers of a prefix that are due, after the one given, by the database's clock. Locks nothing.
+/// Reads timers of a prefix that are due, after the one given, by the database's clock: as many as are wanted, at most 256 at
+/// once. Locks nothing.
 pub(super) async fn read(
     pool: &PgPool,
     prefix: &str,
     after: Option<&DueTimer>,
+    wanted: usize,
 ) -> sqlx::Result<Page> {
+    let limit = wanted.clamp(1, PAGE_MAX);
     // One moment for both parts, and one that an index can be asked about.
     let rows: Vec<Row> = sqlx::query_as(
         "(select name, due_at, payload, 0::float8 from timers
@@ -43,7 +46,7 @@ pub(super) async fn read(
     .bind(prefix)
     .bind(after.map_or(DateTime::UNIX_EPOCH, |timer| timer.due_at))
     .bind(after.map_or("", |timer| timer.name.as_str()))
-    .bind(PAGE)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
     let mut page = Page {
@@ -61,6 +64,6 @@ pub(super) async fn read(
             None => page.next = Duration::try_from_secs_f64(seconds).ok(),
         }
     }
-    page.is_full = i64::try_from(page.due.len()).is_ok_and(|read| read == PAGE);
+    page.is_full = page.due.len() == limit;
     Ok(page)
 }

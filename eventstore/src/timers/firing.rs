@@ -150,10 +150,12 @@ impl Firing {
         let pool = self.store.pool().clone();
         let prefix = self.handler.prefix();
         let mut seen = self.running.clone();
+        // Those that are being acted on or have to wait are due as well, and there is room for no more than for these.
+        let wanted = self.at_once + self.attempts.len();
         let mut last: Option<DueTimer> = None;
         self.more = false;
         loop {
-            let page = due::read(&pool, prefix, last.as_ref()).await?;
+            let page = due::read(&pool, prefix, last.as_ref(), wanted).await?;
             fail::fail_point!("timer-read");
             last = page.due.last().cloned();
             for timer in page.due {

@@ -247,3 +247,25 @@ pub fn assert_in_order(records: &[Record]) {
         );
     }
 }
+
+/// What a group has committed of the accounts' topic, partition by partition.
+pub async fn committed_offsets(settings: &KafkaSettings, group: &str) -> Vec<i64> {
+    let (settings, group) = (settings.clone(), group.to_owned());
+    let asking = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &settings.brokers)
+            .set("group.id", group)
+            .create()
+            .unwrap();
+        let topic = format!("{}account-events", settings.topic_prefix);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&topic, 0, settings.partitions - 1);
+        let committed = consumer.committed_offsets(list, LONG).unwrap();
+        let elements = committed.elements();
+        let offset = elements
+            .iter()
+            .map(|element| element.offset().to_raw().unwrap_or(-1).max(0));
+        offset.collect()
+    });
+    asking.await.unwrap()
+}

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use eventstore::FeedSource;
+use eventstore::{FeedSource, Feeds};
 use faults::{At, Child, trade};
 use projections::{ReadModel, Worker};
 use serde::Deserialize;
@@ -49,11 +49,11 @@ pub(crate) async fn run(told: Told) -> anyhow::Result<()> {
         terminated.recv().await;
         stop.cancel();
     });
+    let feeds = Feeds::new(store, FeedSource::Store);
     let mut workers = JoinSet::new();
     for model in &told.models {
-        let (source, model) = (FeedSource::Store, ReadModel::from_str(model)?);
-        let holder = told.holder.clone();
-        let worker = Worker::new(store.clone(), source, model, &told.data_directory, holder)?;
+        let (model, holder) = (ReadModel::from_str(model)?, told.holder.clone());
+        let worker = Worker::new(feeds.clone(), model, &told.data_directory, holder)?;
         let shutdown = shutdown.clone();
         workers.spawn(async move { worker.run(shutdown).await });
     }

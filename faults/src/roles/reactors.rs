@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::fulfilment::Patience;
 use domain::{Fulfilment, Return};
 use eventstore::{
-    EventStore, FeedSource, KafkaSettings, Reactions, ReactionsError, Reactor, TimerHandler,
+    EventStore, FeedSource, Feeds, KafkaSettings, Reactions, ReactionsError, Reactor, TimerHandler,
     Timers, Topics,
 };
 use faults::{At, Child, trade};
@@ -122,10 +122,10 @@ fn start(
     let source = told.kafka.map_or(FeedSource::Store, |kafka| {
         FeedSource::Kafka(kafka.settings())
     });
+    let feeds = Feeds::new(store.clone(), source);
     let mut workers = JoinSet::new();
     for reactor in reactors {
-        let (source, holder) = (source.clone(), told.holder.clone());
-        let reactions = Reactions::new(store.clone(), source, reactor, holder);
+        let reactions = Reactions::new(feeds.clone(), reactor, told.holder.clone());
         let stop = shutdown.clone();
         workers.spawn(async move { reactions.run(stop).await });
     }

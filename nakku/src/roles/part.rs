@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventstore::{EventStore, FeedSource, KafkaSettings};
+use eventstore::{EventStore, Feeds, KafkaSettings};
 use http_server::health::Check;
 use http_server::token::PublicKey;
 use http_server::{Signer, Verifier};
@@ -50,37 +50,43 @@ pub(super) struct Resources {
     pub(super) pool: PgPool,
     pub(super) keys: Arc<KeysFile>,
     pub(super) kafka: Option<KafkaSettings>,
-    pub(super) feed: FeedSource,
     /// Names this process in leases.
     pub(super) holder: String,
     /// Asks the work in the background to end.
     pub(super) stop: CancellationToken,
-    store: Arc<OnceCell<EventStore>>,
+    feeds: Arc<OnceCell<Feeds>>,
 }
 
 impl Resources {
     pub(super) fn new(config: Config, pool: PgPool, keys: KeysFile) -> Resources {
         Resources {
             kafka: topics::kafka_settings(&config),
-            feed: topics::feed_source(&config),
             config: Arc::new(config),
             pool,
             keys: Arc::new(keys),
             holder: holder(),
             stop: CancellationToken::new(),
-            store: Arc::default(),
+            feeds: Arc::default(),
         }
     }
 
     /// The log, opened once a process: appends then wake whoever follows it here at once.
     pub(super) async fn store(&self) -> anyhow::Result<EventStore> {
-        let open = || installation::open_store(&self.config, &self.pool, &self.keys);
-        self.store.get_or_try_init(open).await.cloned()
+        Ok(self.feeds().await?.store().clone())
+    }
+
+    /// What follows the log shares one reading of it.
+    pub(super) async fn feeds(&self) -> anyhow::Result<Feeds> {
+        let open = async || {
+            let store = installation::open_store(&self.config, &self.pool, &self.keys).await?;
+            Ok(Feeds::new(store, topics::feed_source(&self.config)))
+        };
+        self.feeds.get_or_try_init(open).await.cloned()
     }
 
     /// The log, if a role has opened it.
     pub(super) fn opened_store(&self) -> Option<&EventStore> {
-        self.store.get()
+        self.feeds.get().map(Feeds::store)
     }
 
     pub(super) fn signer(&self) -> anyhow::Result<Signer> {

@@ -16,15 +16,14 @@ pub(super) async fn part(
     names: &[String],
     reader: Option<SearchReader>,
 ) -> anyhow::Result<Part> {
-    let store = resources.store().await?;
+    let feeds = resources.feeds().await?;
     let mut part = Part {
         needs_kafka: true,
         ..Part::default()
     };
     for model in models(names)? {
         let mut projecting = projections::Worker::new(
-            store.clone(),
-            resources.feed.clone(),
+            feeds.clone(),
             model,
             &resources.config.data_dir,
             resources.holder.clone(),

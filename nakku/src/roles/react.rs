@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use domain::{Fulfilment, Return};
-use eventstore::{EventStore, Reactions, Reactor, TimerHandler, Timers};
+use eventstore::{EventStore, Feeds, Reactions, Reactor, TimerHandler, Timers};
 use reactors::channel::{
     Channel, EmailChannel, EmailSettings, LogChannel, WebhookChannel, WebhookSecret,
     WebhookSettings,
@@ -93,36 +93,31 @@ pub(super) async fn part(
     names: &[String],
     from: Option<i64>,
 ) -> anyhow::Result<Part> {
-    let store = resources.store().await?;
+    let feeds = resources.feeds().await?;
+    let store = feeds.store();
     let mut part = Part {
         needs_kafka: true,
         ..Part::default()
     };
     for name in reactors(names)? {
-        let made = made(name, &store, &resources.config)?;
+        let made = made(name, store, &resources.config)?;
         for reactor in made.reactors {
             if let Some(position) = from {
                 Reactions::reset(&resources.pool, reactor.name(), position).await?;
             }
             part.workers
-                .push(reacting(resources, &store, name, reactor));
+                .push(reacting(resources, &feeds, name, reactor));
         }
         for (handler, at_once) in made.timers {
             part.workers
-                .push(timing(resources, &store, name, handler, at_once));
+                .push(timing(resources, store, name, handler, at_once));
         }
     }
     Ok(part)
 }
 
-fn reacting(
-    resources: &Resources,
-    store: &EventStore,
-    name: Name,
-    reactor: Arc<dyn Reactor>,
-) -> Worker {
-    let (feed, holder) = (resources.feed.clone(), resources.holder.clone());
-    let reactions = Reactions::new(store.clone(), feed, reactor, holder);
+fn reacting(resources: &Resources, feeds: &Feeds, name: Name, reactor: Arc<dyn Reactor>) -> Worker {
+    let reactions = Reactions::new(feeds.clone(), reactor, resources.holder.clone());
     Worker::new(name.as_str(), async move |stop: CancellationToken| {
         Ok(reactions.run(stop).await?)
     })

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use eventstore::{EventStore, FeedSource, Lease};
+use eventstore::{EventStore, FeedSource, Feeds, Lease};
 use projections::{ReadModel, Worker};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
@@ -80,13 +80,8 @@ impl<'a> Requests<'a> {
             );
         }
         // Straight from the log: a verb needs no brokers.
-        let worker = Worker::new(
-            self.store().await?,
-            FeedSource::Store,
-            model,
-            directory,
-            holder(),
-        )?;
+        let feeds = Feeds::new(self.store().await?, FeedSource::Store);
+        let worker = Worker::new(feeds, model, directory, holder())?;
         worker.run_until_idle(&self.shutdown).await?;
         Ok(())
     }

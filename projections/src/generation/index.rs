@@ -193,6 +193,10 @@ impl Generation for Index {
         self.number
     }
 
+    fn reads(&self) -> &'static [&'static str] {
+        &search::READS
+    }
+
     fn checkpoint(&self) -> Checkpoint {
         self.checkpoint
     }

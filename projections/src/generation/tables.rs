@@ -75,6 +75,10 @@ impl<P: Projection> Generation for Tables<P> {
         self.number
     }
 
+    fn reads(&self) -> &'static [&'static str] {
+        P::READS
+    }
+
     fn checkpoint(&self) -> Checkpoint {
         self.checkpoint
     }

@@ -44,12 +44,9 @@ impl Follower {
         }
         self.following = None;
         let Owner {
-            store,
-            source,
-            consumer,
-            ..
+            feeds, consumer, ..
         } = &*self.owner;
-        let feed = source.open(store, consumer, checkpoint).await?;
+        let feed = feeds.open(consumer, checkpoint).await?;
         self.following = Some((self.runner(), Bounded::new(feed, checkpoint.position)));
         Ok(())
     }

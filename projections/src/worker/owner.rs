@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
-use eventstore::{Checkpoint, EventStore, FeedSource, Lease};
+use eventstore::{Checkpoint, EventStore, Feeds, Lease};
 use read_models::generations::Registration;
 use read_models::search::{self, SearchReader};
 use read_models::{checkpoints, generations};
@@ -27,7 +27,7 @@ const DROP_WAIT_MILLIS_MAX: u32 = 10_000;
 /// One holding of a read model's lease.
 pub(crate) struct Owner {
     pub(crate) store: EventStore,
-    pub(crate) source: FeedSource,
+    pub(crate) feeds: Feeds,
     pub(crate) model: ReadModel,
     pub(crate) consumer: String,
     pub(crate) data_directory: PathBuf,
@@ -54,8 +54,8 @@ impl Owner {
             }
         });
         Self {
-            store: worker.store.clone(),
-            source: worker.source.clone(),
+            store: worker.feeds.store().clone(),
+            feeds: worker.feeds.clone(),
             model: worker.model,
             consumer: worker.consumer.clone(),
             data_directory: worker.data_directory.clone(),

@@ -8,7 +8,7 @@ use domain::{
     Currency, EmailClaim, Price, Product, ProductId, Quantity, Role, Sealed, SkuClaim, Stock, User,
     UserId, product, stock, user,
 };
-use eventstore::{CommandContext, EventStore, FeedSource, Keys, Options, Stream};
+use eventstore::{CommandContext, EventStore, FeedSource, Feeds, Keys, Options, Stream};
 use projections::{ReadModel, Worker, replay};
 use read_models::replays::{self, Kind, Replay, Request};
 use read_models::{generations, positions};
@@ -230,15 +230,8 @@ impl Shop {
     }
 
     pub fn worker_on(&self, source: FeedSource, model: ReadModel, holder: &str) -> Worker {
-        let store = self.store.clone();
-        Worker::new(
-            store,
-            source,
-            model,
-            self.data_directory(),
-            holder.to_owned(),
-        )
-        .unwrap()
+        let feeds = Feeds::new(self.store.clone(), source);
+        Worker::new(feeds, model, self.data_directory(), holder.to_owned()).unwrap()
     }
 
     pub fn start(&self, model: ReadModel) -> Running {

@@ -24,6 +24,11 @@ use connection::{Connections, Failure, Place};
 /// Of one mail, with connecting. Servers that look at mail while they take it are slower than those that queue it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Mails under way at once: half of them are handed over, on the few connections that a mail server allows, while the others
+/// are written down or wait for a connection. A server that is silent keeps the last of them waiting for two deadlines of
+/// half a minute, far less than an outcome is waited for.
+const MAILS_AT_ONCE: usize = 8;
+
 /// Where mail is handed over.
 #[derive(Debug, Clone)]
 pub struct EmailSettings {
@@ -95,6 +100,10 @@ impl EmailChannel {
 impl Channel for EmailChannel {
     fn name(&self) -> &'static str {
         "email"
+    }
+
+    fn at_once(&self) -> usize {
+        MAILS_AT_ONCE
     }
 
     async fn send(&self, message: &Message) -> Result<(), SendError> {

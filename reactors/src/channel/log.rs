@@ -4,6 +4,10 @@ use async_trait::async_trait;
 
 use super::{Channel, Message, SendError};
 
+/// Lines under way at once. A line is written as soon as its attempt is in the log: what takes time are the two appends, which
+/// many of them share.
+const LINES_AT_ONCE: usize = 64;
+
 /// Writes one structured line a message: what happened and to whom, by ids; nothing that says who somebody is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogChannel;
@@ -12,6 +16,10 @@ pub struct LogChannel;
 impl Channel for LogChannel {
     fn name(&self) -> &'static str {
         "log"
+    }
+
+    fn at_once(&self) -> usize {
+        LINES_AT_ONCE
     }
 
     async fn send(&self, message: &Message) -> Result<(), SendError> {

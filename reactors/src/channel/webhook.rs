@@ -19,6 +19,9 @@ use crate::outward::{
 
 pub use secret::WebhookSecret;
 
+/// Calls under way at once: a slow receiver, not many of them.
+const CALLS_AT_ONCE: usize = 32;
+
 /// Receivers are asked to answer first and to work afterwards.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Bodies beyond this are commonly refused by what stands before a receiver.
@@ -78,6 +81,10 @@ impl WebhookChannel {
 impl Channel for WebhookChannel {
     fn name(&self) -> &'static str {
         "webhook"
+    }
+
+    fn at_once(&self) -> usize {
+        CALLS_AT_ONCE
     }
 
     async fn send(&self, message: &Message) -> Result<(), SendError> {

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Due, news, prefix};
-use crate::channel::{Channel as Way, Message, Recipient, SendError};
+use crate::channel::{AT_ONCE, Channel as Way, Message, Recipient, SendError};
 use crate::command::{acted, acting_on};
 
 /// After this long an attempt without an outcome is one whose outcome was lost. Longer than any channel's deadline.
@@ -29,17 +29,6 @@ const OUTCOME_MARGIN: Duration = Duration::from_secs(10);
 /// Waits between two tries to tell an outcome, doubled from the first to the longest: one that is not told is lost.
 const TELL_WAIT_MIN: Duration = Duration::from_millis(200);
 const TELL_WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// Mails under way at once: half of them are handed over, on the few connections that a mail server allows, while the others
-/// are written down or wait for a connection. A server that is silent keeps the last of them waiting for two deadlines of
-/// half a minute, far less than the outcome is waited for.
-const MAILS_AT_ONCE: usize = 8;
-
-/// Calls of the web hook under way at once: a slow receiver, not many of them.
-const CALLS_AT_ONCE: usize = 32;
-
-/// Lines of the log under way at once: each is over as soon as it is written down.
-const LINES_AT_ONCE: usize = 8;
 
 /// Waits between attempts: doubled from the first to the second. Six attempts span some ten minutes.
 const WAIT_MIN: Duration = Duration::from_secs(20);
@@ -99,12 +88,9 @@ impl Sending {
     /// How many of its messages are under way at once. Each channel has places of its own: one that is silent keeps no other
     /// waiting.
     #[must_use]
-    pub const fn at_once(&self) -> usize {
-        match self.channel {
-            Channel::Email => MAILS_AT_ONCE,
-            Channel::Webhook => CALLS_AT_ONCE,
-            Channel::Log => LINES_AT_ONCE,
-        }
+    pub fn at_once(&self) -> usize {
+        let way = self.ways.of(self.channel);
+        way.map_or(AT_ONCE, |way| way.at_once())
     }
 
     /// With another first wait between attempts than 20 s.

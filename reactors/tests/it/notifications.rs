@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cqrs_es::Aggregate;
 use domain::notification::{self, Event};
 use domain::{Channels, Notification, NotificationPreferences};
-use eventstore::{FeedSource, Reactions, RecordedEvent, dead_letters};
+use eventstore::{Reactions, RecordedEvent, dead_letters};
 use reactors::channel::{
     Channel, EmailChannel, EmailSettings, LogChannel, Message, SendError, WebhookChannel,
     WebhookSettings,
@@ -269,8 +269,7 @@ async fn nothing_is_sent_twice_whatever_is_handled_again() {
     .unwrap();
     let stop = CancellationToken::new();
     let again = Reactions::new(
-        shop.store.clone(),
-        FeedSource::Store,
+        shop.feeds.clone(),
         Arc::new(Notifications::new(
             shop.store.clone(),
             notification::Channel::ALL.to_vec(),

@@ -16,8 +16,8 @@ use domain::{
     User, UserId, capacity, user,
 };
 use eventstore::{
-    CommandContext, EventStore, FeedSource, Keys, Options, Reactions, Reactor, RecordedEvent,
-    Stream, TimerHandler, Timers,
+    CommandContext, EventStore, FeedSource, Feeds, Keys, Options, Reactions, Reactor,
+    RecordedEvent, Stream, TimerHandler, Timers,
 };
 use reactors::delivery::Deliveries;
 use reactors::fulfilment::{SagaTimers, Sagas};
@@ -40,6 +40,8 @@ pub const SHORT: Patience = Patience {
 
 pub struct Shop {
     pub store: EventStore,
+    /// What its reactors share.
+    pub feeds: Feeds,
     _database: testing::Database,
     stop: CancellationToken,
     workers: JoinSet<()>,
@@ -60,6 +62,7 @@ impl Shop {
             .await
             .unwrap();
         Self {
+            feeds: Feeds::new(store.clone(), FeedSource::Store),
             store,
             _database: database,
             stop: CancellationToken::new(),
@@ -68,8 +71,8 @@ impl Shop {
     }
 
     pub fn react(&mut self, reactor: impl Reactor) {
-        let (store, stop) = (self.store.clone(), self.stop.clone());
-        let reactions = Reactions::new(store, FeedSource::Store, Arc::new(reactor), "test");
+        let (feeds, stop) = (self.feeds.clone(), self.stop.clone());
+        let reactions = Reactions::new(feeds, Arc::new(reactor), "test");
         self.workers.spawn(async move {
             reactions.run(stop).await.unwrap();
         });

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 
 use super::layout::Layout;
-use crate::kafka::{Context, KafkaSettings, Place};
+use crate::kafka::{Consumer, Context, KafkaSettings, Place};
 use crate::reactor::lane::RecordHint;
 
 /// The group of a reactor.
@@ -121,10 +121,7 @@ impl ConsumerContext for GroupContext {
 
 /// A member of a group.
 pub(super) struct Member {
-    /// Taken when dropped.
-    consumer: Option<BaseConsumer<GroupContext>>,
-    /// Told when the consumer's queue has something again.
-    nonempty: Arc<Notify>,
+    consumer: Consumer<GroupContext>,
 }
 
 impl Member {
@@ -139,24 +136,18 @@ impl Member {
             changes: Mutex::default(),
         };
         let config = config(settings, group);
-        let mut consumer = BaseConsumer::from_config_and_context(&config, context)?;
-        let nonempty = Arc::new(Notify::new());
-        let wake = Arc::clone(&nonempty);
-        consumer.set_nonempty_callback(move || wake.notify_one());
+        let consumer = Consumer::new(&config, context)?;
         consumer.subscribe(&layout.topics())?;
         tracing::info!(group, "following Kafka as a member");
-        Ok(Self {
-            consumer: Some(consumer),
-            nonempty,
-        })
+        Ok(Self { consumer })
     }
 
     pub(super) fn consumer(&self) -> &BaseConsumer<GroupContext> {
-        self.consumer.as_ref().expect("taken only when dropped")
+        &self.consumer
     }
 
     pub(super) fn nonempty(&self) -> Arc<Notify> {
-        Arc::clone(&self.nonempty)
+        self.consumer.nonempty()
     }
 
     /// What has changed since it was asked last.
@@ -182,21 +173,7 @@ impl Member {
     }
 
     /// Leaves the group, so that others get the partitions at once.
-    pub(super) async fn leave(mut self) {
-        let consumer = self.consumer.take();
-        let _ = tokio::task::spawn_blocking(move || drop(consumer)).await;
-    }
-}
-
-impl Drop for Member {
-    /// Leaving waits for the brokers: not on a thread that drives futures.
-    fn drop(&mut self) {
-        let Some(consumer) = self.consumer.take() else {
-            return;
-        };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(consumer))),
-            Err(_) => drop(consumer),
-        }
+    pub(super) async fn leave(self) {
+        self.consumer.close().await;
     }
 }

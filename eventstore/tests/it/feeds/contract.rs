@@ -8,12 +8,12 @@ use eventstore::{Checkpoint, CommandContext, EventStore, Feed, FeedError, Option
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Followed, read_to};
+use super::{Followed, Way, read_to};
 use crate::publishing::{LONG, deposits};
 use crate::support::{KEYS, at_once, claim, deposit, deposit_in, open};
 
-async fn everything_comes_in_order(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn everything_comes_in_order(way: Way) {
+    let followed = Followed::by(way).await;
     let store = followed.store.clone();
     let writers = at_once(20, move |index| {
         let store = store.clone();
@@ -44,8 +44,8 @@ async fn everything_comes_in_order(kafka: bool) {
     );
 }
 
-async fn events_are_as_the_log_holds_them(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn events_are_as_the_log_holds_them(way: Way) {
+    let followed = Followed::by(way).await;
     let context = CommandContext {
         correlation_id: Some("correlation-ü".to_owned()),
         causation_id: Some("causation".to_owned()),
@@ -62,23 +62,19 @@ async fn events_are_as_the_log_holds_them(kafka: bool) {
     assert_eq!(events, followed.store.read_after(0, 10).await.unwrap());
 }
 
-async fn it_begins_after_its_checkpoint(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn it_begins_after_its_checkpoint(way: Way) {
+    let followed = Followed::by(way).await;
     for round in 0..3 {
         deposits(&followed.store, &format!("account-{round}"), 20).await;
     }
     let at = followed.store.read_after(36, 1).await.unwrap()[0].clone();
-    let checkpoint = Checkpoint {
-        position: 37,
-        event_id: Some(at.event_id),
-    };
-    let mut feed = followed.open(checkpoint).await;
+    let mut feed = followed.open(Checkpoint::at(&at)).await;
     let events = read_to(&mut *feed, 37, 60, 1_000).await;
     assert_eq!(events.len(), 23);
 }
 
-async fn it_is_woken_by_an_append_and_else_returns_empty(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn it_is_woken_by_an_append_and_else_returns_empty(way: Way) {
+    let followed = Followed::by(way).await;
     let mut feed = followed.open(Checkpoint::START).await;
     assert!(feed.next(10).await.unwrap().is_empty());
     deposit(&followed.store, "a", 1).await.unwrap();
@@ -89,8 +85,8 @@ async fn it_is_woken_by_an_append_and_else_returns_empty(kafka: bool) {
     read_to(&mut *feed, 1, 2, 10).await;
 }
 
-async fn dropping_the_future_loses_nothing(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn dropping_the_future_loses_nothing(way: Way) {
+    let followed = Followed::by(way).await;
     for round in 0..30 {
         deposits(&followed.store, &format!("account-{round}"), 10).await;
     }
@@ -110,19 +106,15 @@ async fn dropping_the_future_loses_nothing(kafka: bool) {
     assert_eq!(positions, (1..=300).collect::<Vec<i64>>());
 }
 
-async fn a_rewound_log_is_noticed(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn a_rewound_log_is_noticed(way: Way) {
+    let followed = Followed::by(way).await;
     deposit(&followed.store, "a", 1).await.unwrap();
     for position in [1, 7] {
         let checkpoint = Checkpoint {
             position,
             event_id: Some(Uuid::nil()),
         };
-        let refused = followed
-            .source
-            .open(&followed.store, "test", checkpoint)
-            .await;
-        let error = refused.err().unwrap();
+        let error = followed.try_open(checkpoint).await.err().unwrap();
         assert!(matches!(error, FeedError::Rewound { .. }));
         assert!(
             error.to_string().contains("`nakku replay --all`"),
@@ -131,8 +123,8 @@ async fn a_rewound_log_is_noticed(kafka: bool) {
     }
 }
 
-async fn a_log_that_is_rewound_under_a_feed_is_noticed(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn a_log_that_is_rewound_under_a_feed_is_noticed(way: Way) {
+    let followed = Followed::by(way).await;
     let mut feed = followed.open(Checkpoint::START).await;
     deposits(&followed.store, "a", 5).await;
     read_to(&mut *feed, 0, 5, 10).await;
@@ -145,8 +137,8 @@ async fn a_log_that_is_rewound_under_a_feed_is_noticed(kafka: bool) {
     until_rewound(&mut *feed, 5).await;
 }
 
-async fn a_log_that_is_shorter_than_what_was_read_is_noticed(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn a_log_that_is_shorter_than_what_was_read_is_noticed(way: Way) {
+    let followed = Followed::by(way).await;
     let mut feed = followed.open(Checkpoint::START).await;
     deposits(&followed.store, "a", 5).await;
     read_to(&mut *feed, 0, 5, 10).await;
@@ -178,8 +170,8 @@ async fn until_rewound(feed: &mut dyn Feed, at: i64) {
     assert!(matches!(again, FeedError::Rewound { .. }), "{again}");
 }
 
-async fn it_yields_the_same_again_from_an_older_checkpoint(kafka: bool) {
-    let followed = Followed::over(kafka).await;
+async fn it_yields_the_same_again_from_an_older_checkpoint(way: Way) {
+    let followed = Followed::by(way).await;
     for round in 0..8 {
         deposits(&followed.store, &format!("account-{}", round % 3), 15).await;
     }
@@ -202,7 +194,7 @@ async fn it_yields_the_same_again_from_an_older_checkpoint(kafka: bool) {
     }
 }
 
-async fn events_of_old_versions_come_in_the_present_shape(kafka: bool) {
+async fn events_of_old_versions_come_in_the_present_shape(way: Way) {
     let database = testing::database().await;
     let doubled: Box<dyn EventUpcaster> = Box::new(SemanticVersionEventUpcaster::new(
         "account.deposited",
@@ -222,14 +214,14 @@ async fn events_of_old_versions_come_in_the_present_shape(kafka: bool) {
     let store = EventStore::open(database.pool.clone(), options)
         .await
         .unwrap();
-    let followed = Followed::of(kafka, store, database).await;
+    let followed = Followed::of(way, store, database).await;
     let mut feed = followed.open(Checkpoint::START).await;
     let events = read_to(&mut *feed, 0, 1, 10).await;
     let payload: serde_json::Value = serde_json::from_str(&events[0].payload).unwrap();
     assert_eq!(payload["amount"], 300);
 }
 
-suites!([
+feed_suites!([
     everything_comes_in_order,
     events_are_as_the_log_holds_them,
     it_begins_after_its_checkpoint,

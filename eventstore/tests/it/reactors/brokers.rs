@@ -2,13 +2,11 @@
 
 use eventstore::{FeedSource, KafkaSettings, ReactionsError, Relay, Topics, ensure_topics};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::recorder::{Recorder, Running, until_handled};
 use crate::publishing::{
-    LONG, RunningRelay, deposits, read_all, settings, topics, until_published,
+    LONG, RunningRelay, committed_offsets, deposits, read_all, settings, topics, until_published,
 };
 use crate::relay::recreate;
 use crate::support::{deposit, open};
@@ -147,9 +145,9 @@ async fn what_kafka_has_comes_from_kafka_and_lag_tools_see_how_far() {
         i64::try_from(records.iter().filter(of).count()).unwrap()
     };
     let expected: Vec<i64> = (0..settings.partitions).map(published).collect();
-    let committed = settings.clone();
+    let group = format!("{}recorder-group", settings.topic_prefix);
     testing::until("the offsets are committed", LONG, async || {
-        committed_offsets(&committed).await == expected
+        committed_offsets(&settings, &group).await == expected
     })
     .await;
     // Offsets come from records: what was read from the log has none.
@@ -162,29 +160,6 @@ async fn what_kafka_has_comes_from_kafka_and_lag_tools_see_how_far() {
     assert_eq!(hints, i64::from(settings.partitions));
     assert_eq!(recorder.count(), 1_000);
     running.stop().await.unwrap();
-}
-
-/// What the reactor's group has committed, partition by partition.
-async fn committed_offsets(settings: &KafkaSettings) -> Vec<i64> {
-    let settings = settings.clone();
-    let asking = tokio::task::spawn_blocking(move || {
-        let group = format!("{}recorder-group", settings.topic_prefix);
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &settings.brokers)
-            .set("group.id", group)
-            .create()
-            .unwrap();
-        let topic = format!("{}account-events", settings.topic_prefix);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(&topic, 0, settings.partitions - 1);
-        let committed = consumer.committed_offsets(list, LONG).unwrap();
-        let elements = committed.elements();
-        let offset = elements
-            .iter()
-            .map(|element| element.offset().to_raw().unwrap_or(-1).max(0));
-        offset.collect()
-    });
-    asking.await.unwrap()
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eventstore::{
-    Begins, EventStore, ReactError, Reactions, Reactor, RecordedEvent, reactor_progress,
+    Begins, EventStore, Feeds, ReactError, Reactions, Reactor, RecordedEvent, reactor_progress,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +59,8 @@ async fn what_it_does_happens_once_whatever_ends_it(kafka: bool) {
     };
     for round in 1..=8 {
         let reactor = Arc::new(Bonus(followed.store.clone()));
-        let source = followed.source.clone();
-        let reactions = Reactions::new(followed.store.clone(), source, reactor, "test");
+        let feeds = Feeds::new(followed.store.clone(), followed.source.clone());
+        let reactions = Reactions::new(feeds, reactor, "test");
         let working = tokio::spawn(async move { reactions.run(CancellationToken::new()).await });
         // Somewhere on the way, each time at another place.
         let enough = (round * 45 + round * round).min(i64::try_from(CLAIMS).unwrap());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::anyhow;
 use async_trait::async_trait;
 use eventstore::{
-    Begins, EventStore, FeedSource, Parks, ReactError, Reactions, ReactionsError, Reactor,
+    Begins, EventStore, FeedSource, Feeds, Parks, ReactError, Reactions, ReactionsError, Reactor,
     RecordedEvent, reactor_progress,
 };
 use sqlx::PgPool;
@@ -170,7 +170,8 @@ pub struct Running {
 impl Running {
     pub fn start(source: &FeedSource, store: &EventStore, recorder: &Recorder) -> Self {
         let reactor = Arc::new(recorder.clone());
-        let reactions = Reactions::new(store.clone(), source.clone(), reactor, "test");
+        let feeds = Feeds::new(store.clone(), source.clone());
+        let reactions = Reactions::new(feeds, reactor, "test");
         let stop = CancellationToken::new();
         let ended = stop.clone();
         let task = tokio::spawn(async move { reactions.run(ended).await });

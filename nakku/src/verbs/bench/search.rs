@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use domain::product::{Command, Create};
 use domain::{Product, ProductId, Sku};
-use eventstore::{CommandContext, EventStore, FeedSource, Stream};
+use eventstore::{CommandContext, EventStore, FeedSource, Feeds, Stream};
 use futures::{StreamExt, TryStreamExt, stream};
 use projections::{ReadModel, Worker};
 use read_models::products::{Money, Status};
@@ -126,9 +126,8 @@ pub(super) fn document(create: &Create) -> Document {
 async fn replay(store: &EventStore, directory: &Path) -> anyhow::Result<Rate> {
     std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     let head = store.read_head().await?.position;
-    let source = FeedSource::Store;
-    let holder = "bench".to_owned();
-    let worker = Worker::new(store.clone(), source, ReadModel::Search, directory, holder)?;
+    let feeds = Feeds::new(store.clone(), FeedSource::Store);
+    let worker = Worker::new(feeds, ReadModel::Search, directory, "bench".to_owned())?;
     let began = Instant::now();
     let worked = worker.run_until_idle(&CancellationToken::new()).await?;
     let elapsed = began.elapsed();
