@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 
 use crate::checkpoint::Checkpoint;
 use crate::event::RecordedEvent;
-use crate::kafka::{KafkaFeed, KafkaSettings};
+use crate::kafka::{KafkaFeed, KafkaSettings, Mark};
 use crate::store::EventStore;
 
 pub use shared::Feeds;
@@ -70,21 +70,58 @@ pub enum FeedSource {
 }
 
 impl FeedSource {
-    /// A feed for `consumer` of everything after `checkpoint`.
+    /// A feed for `consumer` alone of everything after `checkpoint`; [`Feeds`] are for all followers of a process.
     ///
     /// # Errors
-    /// [`FeedError::Rewound`] where the log does not hold the checkpoint's event.
+    /// [`FeedError::Rewound`] where the log does not hold the checkpoint's event, [`FeedError::Kafka`] where librdkafka
+    /// refuses a setting.
     pub async fn open(
         &self,
         store: &EventStore,
         consumer: &str,
         checkpoint: Checkpoint,
     ) -> Result<Box<dyn Feed>, FeedError> {
+        Ok(Box::new(self.own(store, consumer, checkpoint).await?))
+    }
+
+    async fn own(
+        &self,
+        store: &EventStore,
+        consumer: &str,
+        checkpoint: Checkpoint,
+    ) -> Result<OwnFeed, FeedError> {
         Ok(match self {
-            Self::Store => Box::new(StoreFeed::open(store, checkpoint).await?),
+            Self::Store => OwnFeed::Store(StoreFeed::open(store, checkpoint).await?),
             Self::Kafka(settings) => {
-                Box::new(KafkaFeed::open(store, settings, consumer, checkpoint).await?)
+                let feed = KafkaFeed::open(store, settings, consumer, checkpoint).await?;
+                OwnFeed::Kafka(Box::new(feed))
             }
         })
+    }
+}
+
+/// A feed that one follower has for itself.
+enum OwnFeed {
+    Store(StoreFeed),
+    Kafka(Box<KafkaFeed>),
+}
+
+impl OwnFeed {
+    /// How far Kafka was read, where it is followed.
+    fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::Store(_) => None,
+            Self::Kafka(feed) => feed.mark(),
+        }
+    }
+}
+
+#[async_trait]
+impl Feed for OwnFeed {
+    async fn next(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
+        match self {
+            Self::Store(feed) => feed.next(limit).await,
+            Self::Kafka(feed) => feed.next(limit).await,
+        }
     }
 }

@@ -36,7 +36,7 @@ const BATCH_MAX: usize = 4_000;
 /// them all would only look healthy.
 pub(crate) const PARKED_STREAMS_MAX: usize = 1_000;
 
-/// How long a batch that changes nothing waits for one that does.
+/// How long a batch that changes nothing waits for one that does: queries that want to see its position wait as long.
 const IDLE_BATCH_MAX: Duration = Duration::from_millis(20);
 
 /// How often requests of operators (retry, discard) are looked for.
@@ -328,6 +328,7 @@ impl Runner {
             && !batch.events().iter().any(|event| handler.concerns(event))
         {
             let more = tokio::select! {
+                biased;
                 more = feed.next(self.options.batch_max - batch.len()) => more,
                 () = sleep_until(until) => return,
                 () = stop.cancelled() => return,

@@ -13,7 +13,7 @@ pub use log::LogChannel;
 pub use message::{Message, Recipient};
 pub use webhook::{WebhookChannel, WebhookSecret, WebhookSettings};
 
-/// Messages under way through one channel at once, unless it says otherwise.
+/// Messages under way through one channel at once, unless it says otherwise: what is slow is not asked for much.
 pub(crate) const AT_ONCE: usize = 8;
 
 /// A way to a user.

@@ -2,7 +2,7 @@
 //!
 //! A dozen read models need not each read the log, or every record of every topic, for themselves. Those that have caught
 //! up share one feed: a task reads it, what it yields is kept for a while, and each follower takes from there at its own
-//! pace. Whoever is behind what is kept, as after a start or a long batch, reads on its own until it has caught up.
+//! pace. Whoever is behind, as after a start or a long batch, reads alone until it has caught up.
 //!
 //! A follower changes from one to the other only where the very event that it stands at is known there: it misses nothing
 //! and is told nothing twice. Errors are not hidden: they end what is shared, and each follower meets them by itself.
@@ -15,11 +15,11 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use self::reading::Reading;
-use super::{FEED_WAIT_MAX, Feed, FeedError, FeedSource, StoreFeed};
+use self::reading::{READ_MAX, Reading};
+use super::{FEED_WAIT_MAX, Feed, FeedError, FeedSource, OwnFeed};
 use crate::checkpoint::Checkpoint;
 use crate::event::RecordedEvent;
-use crate::kafka::{Hints, KafkaFeed, Mark};
+use crate::kafka::Hints;
 use crate::store::EventStore;
 
 /// Where the followers of a process get their feeds. Clones share one reading.
@@ -68,72 +68,47 @@ impl Feeds {
         consumer: &str,
         checkpoint: Checkpoint,
     ) -> Result<Box<dyn Feed>, FeedError> {
-        let store = self.store();
+        let (store, source) = (self.store(), self.source());
+        // What is known of the head is old where nobody has followed the log for a while.
+        let head = store.read_head().await?.position;
+        let shared = self.shared_after(checkpoint);
+        let from = match shared.filter(|_| is_near(checkpoint, head)) {
+            Some(reading) => Reads::shared(reading),
+            None => Reads::Alone(source.own(store, consumer, checkpoint).await?),
+        };
         let mut feed = SharedFeed {
             feeds: self.clone(),
             consumer: consumer.to_owned(),
+            head: store.head(),
             checkpoint,
-            from: Reads::Nothing,
-            hints: match self.source() {
+            from,
+            hints: match source {
                 FeedSource::Store => None,
                 FeedSource::Kafka(settings) => Some(Hints::of(settings, consumer)),
             },
         };
-        let is_at_head = checkpoint.position >= *store.head().borrow();
-        if is_at_head && !checkpoint.is_in_log(store.pool()).await? {
-            let position = checkpoint.position;
-            return Err(FeedError::Rewound { position });
-        }
-        if !feed.join(is_at_head) {
-            feed.from = Reads::Own(self.own(consumer, checkpoint).await?);
-        }
+        feed.share_at(head);
         Ok(Box::new(feed))
     }
 
-    /// A feed that is shared with nobody.
-    async fn own(&self, consumer: &str, checkpoint: Checkpoint) -> Result<OwnFeed, FeedError> {
-        let store = self.store();
-        Ok(match self.source() {
-            FeedSource::Store => OwnFeed::Store(StoreFeed::open(store, checkpoint).await?),
-            FeedSource::Kafka(settings) => {
-                let feed = KafkaFeed::open(store, settings, consumer, checkpoint).await?;
-                OwnFeed::Kafka(Box::new(feed))
-            }
-        })
+    /// What is shared, if it goes on after a checkpoint.
+    fn shared_after(&self, checkpoint: Checkpoint) -> Option<Arc<Reading>> {
+        let current = self.inner.reading.lock().expect("no panic while held");
+        let reading = current.upgrade();
+        reading.filter(|reading| reading.goes_on_after(checkpoint))
     }
 
-    /// What is shared, if it can be gone on with after a checkpoint. It begins with the first follower that has caught up.
-    fn shared(&self, checkpoint: Checkpoint, has_caught_up: bool) -> Option<Arc<Reading>> {
+    /// The same; where nothing is shared it begins with the feed of the first who wants to.
+    fn share(&self, own: OwnFeed, checkpoint: Checkpoint) -> Result<Arc<Reading>, OwnFeed> {
         let mut current = self.inner.reading.lock().expect("no panic while held");
         match current.upgrade().filter(|reading| !reading.is_over()) {
-            Some(reading) => reading.goes_on_after(checkpoint).then_some(reading),
-            None if has_caught_up => {
-                let reading = Reading::start(self, checkpoint);
+            Some(reading) if reading.goes_on_after(checkpoint) => Ok(reading),
+            Some(_) => Err(own),
+            None => {
+                let reading = Reading::go_on(own, checkpoint);
                 *current = Arc::downgrade(&reading);
-                Some(reading)
+                Ok(reading)
             }
-            None => None,
-        }
-    }
-}
-
-enum OwnFeed {
-    Store(StoreFeed),
-    Kafka(Box<KafkaFeed>),
-}
-
-impl OwnFeed {
-    async fn next(&mut self, limit: usize) -> Result<Vec<RecordedEvent>, FeedError> {
-        match self {
-            Self::Store(feed) => feed.next(limit).await,
-            Self::Kafka(feed) => feed.next(limit).await,
-        }
-    }
-
-    fn mark(&self) -> Option<Mark> {
-        match self {
-            Self::Store(_) => None,
-            Self::Kafka(feed) => feed.mark(),
         }
     }
 }
@@ -142,6 +117,8 @@ impl OwnFeed {
 struct SharedFeed {
     feeds: Feeds,
     consumer: String,
+    /// The newest position known.
+    head: watch::Receiver<i64>,
     /// The last event handed out.
     checkpoint: Checkpoint,
     from: Reads,
@@ -151,48 +128,70 @@ struct SharedFeed {
 
 /// What a follower reads from.
 enum Reads {
-    /// What it shared is over, or does not reach back to where it stands.
-    Nothing,
-    Own(OwnFeed),
+    Alone(OwnFeed),
     Shared {
         reading: Arc<Reading>,
-        grown: watch::Receiver<i64>,
+        grown: watch::Receiver<()>,
     },
+    /// What it shared is over, or does not reach back to where it stands any more.
+    Nothing,
+}
+
+impl Reads {
+    fn shared(reading: Arc<Reading>) -> Self {
+        let grown = reading.grown();
+        Self::Shared { reading, grown }
+    }
+}
+
+/// Whether a follower at this checkpoint has caught up: it is not a page behind the head.
+fn is_near(checkpoint: Checkpoint, head: i64) -> bool {
+    let page = i64::try_from(READ_MAX).unwrap_or(i64::MAX);
+    head.saturating_sub(checkpoint.position) <= page
 }
 
 impl SharedFeed {
-    /// Shares what others read, if it goes on where this one stands.
-    fn join(&mut self, has_caught_up: bool) -> bool {
-        let Some(reading) = self.feeds.shared(self.checkpoint, has_caught_up) else {
-            return false;
+    /// Shares what others read, or what others will, if it has caught up with the head.
+    fn share_at(&mut self, head: i64) {
+        if !is_near(self.checkpoint, head) {
+            return;
+        }
+        self.from = match std::mem::replace(&mut self.from, Reads::Nothing) {
+            Reads::Alone(own) => match self.feeds.share(own, self.checkpoint) {
+                Ok(reading) => Reads::shared(reading),
+                Err(own) => Reads::Alone(own),
+            },
+            shared @ (Reads::Shared { .. } | Reads::Nothing) => shared,
         };
-        let grown = reading.grown();
-        self.from = Reads::Shared { reading, grown };
-        true
     }
 
-    /// The next events; empty when none came until `deadline`.
+    /// The next events; empty when none came until `deadline`, or nothing is shared any more.
     async fn read(
         &mut self,
         limit: usize,
         deadline: Instant,
     ) -> Result<Vec<RecordedEvent>, FeedError> {
+        if let Reads::Nothing = self.from {
+            let Feeds { inner } = &self.feeds;
+            let own = inner
+                .source
+                .own(&inner.store, &self.consumer, self.checkpoint);
+            self.from = Reads::Alone(own.await?);
+        }
         loop {
-            match &mut self.from {
-                Reads::Shared { reading, grown } => match reading.take(self.checkpoint, limit) {
-                    Some(events) if events.is_empty() => {
-                        if timeout_at(deadline, grown.changed()).await.is_err() {
-                            return Ok(events);
-                        }
+            let (reading, grown) = match &mut self.from {
+                Reads::Shared { reading, grown } => (reading, grown),
+                Reads::Alone(own) => return own.next(limit).await,
+                Reads::Nothing => return Ok(Vec::new()),
+            };
+            match reading.take(self.checkpoint, limit) {
+                Some(events) if events.is_empty() => {
+                    if timeout_at(deadline, grown.changed()).await.is_err() {
+                        return Ok(events);
                     }
-                    Some(events) => return Ok(events),
-                    None => self.from = Reads::Nothing,
-                },
-                Reads::Own(own) => return own.next(limit).await,
-                Reads::Nothing => {
-                    let own = self.feeds.own(&self.consumer, self.checkpoint).await?;
-                    self.from = Reads::Own(own);
                 }
+                Some(events) => return Ok(events),
+                None => self.from = Reads::Nothing,
             }
         }
     }
@@ -208,14 +207,13 @@ impl Feed for SharedFeed {
         }
         if let Some(hints) = &mut self.hints {
             hints.reached(self.checkpoint.position, || match &self.from {
-                Reads::Own(own) => own.mark(),
+                Reads::Alone(own) => own.mark(),
                 Reads::Shared { reading, .. } => reading.mark(),
                 Reads::Nothing => None,
             });
         }
-        if matches!(self.from, Reads::Own(_)) {
-            self.join(events.len() < limit);
-        }
+        let head = *self.head.borrow();
+        self.share_at(head);
         Ok(events)
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::KafkaSettings;
 use super::confirm::{self, Confirmed};
 use super::gap::Gap;
-use super::hints::Mark;
+use super::hints::{self, Mark};
 use super::link::{Link, LinkError};
 use super::order::{Buffered, Order};
 use super::refused::{Reason, Refused};
@@ -75,7 +75,7 @@ impl KafkaFeed {
         let mut feed = Self {
             store: store.clone(),
             settings: settings.clone(),
-            group: format!("projection-{consumer}"),
+            group: hints::group(consumer),
             order: Order::after(checkpoint.position),
             head: store.head(),
             refused: Refused::none(now),

@@ -10,8 +10,12 @@ use tokio::time::Instant;
 use super::consumer::Consumer;
 use super::{Context, KafkaSettings, Place};
 
-/// How often a follower tells how far it has come.
+/// How often a follower tells how far it has come: what watches lags looks no oftener, and brokers keep each commit.
 pub(crate) const HINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the client has to say that is taken from its queue each time: its answers, and what it complains about while brokers
+/// are away.
+const SAYINGS_MAX: usize = 100;
 
 /// How far all partitions were read at some moment: what lies before the offsets is at or below the position.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +28,9 @@ pub(crate) struct Mark {
 /// Tells the brokers how far one follower has come, in the name of a group that has no members: what it reads it may share
 /// with others.
 pub(crate) struct Hints {
-    /// None where the client could not be made.
+    settings: KafkaSettings,
+    group: String,
+    /// Made when there is something to tell.
     consumer: Option<Consumer<Context>>,
     tell_at: Instant,
     /// The mark that the follower has not come past yet.
@@ -33,15 +39,18 @@ pub(crate) struct Hints {
     told: i64,
 }
 
+/// The group that stands for a follower.
+pub(super) fn group(follower: &str) -> String {
+    format!("projection-{follower}")
+}
+
 impl Hints {
-    /// For the follower of this name. Does not wait for the brokers.
+    /// For the follower of this name.
     pub(crate) fn of(settings: &KafkaSettings, follower: &str) -> Self {
-        let config = settings.consumer(&format!("projection-{follower}"));
-        let consumer = Consumer::new(&config, Context);
         Self {
-            consumer: consumer
-                .inspect_err(|error| tracing::debug!(%error, follower, "no lag hints"))
-                .ok(),
+            settings: settings.clone(),
+            group: group(follower),
+            consumer: None,
             tell_at: Instant::now() + HINT_INTERVAL,
             next: None,
             told: 0,
@@ -52,30 +61,45 @@ impl Hints {
     /// the answer, and a failure is nothing.
     pub(crate) fn reached(&mut self, position: i64, newest: impl FnOnce() -> Option<Mark>) {
         let now = Instant::now();
-        let Some(consumer) = self.consumer.as_ref().filter(|_| now >= self.tell_at) else {
+        if now < self.tell_at {
             return;
-        };
+        }
         let next = self.next.take().or_else(newest);
         match next.filter(|mark| mark.position > self.told) {
-            Some(mark) if mark.position > position => self.next = Some(mark),
+            Some(mark) if mark.position > position => {
+                self.next = Some(mark);
+                return;
+            }
             Some(mark) => {
-                if let Err(error) = tell(consumer, &mark) {
-                    tracing::debug!(%error, "lag hint not committed");
+                if let Err(error) = self.tell(&mark) {
+                    tracing::debug!(%error, group = self.group, "lag hint not committed");
                 }
                 self.told = mark.position;
-                self.tell_at = now + HINT_INTERVAL;
             }
-            None => self.tell_at = now + HINT_INTERVAL,
+            None => {}
+        }
+        self.tell_at = now + HINT_INTERVAL;
+        if let Some(consumer) = &self.consumer {
+            for _ in 0..SAYINGS_MAX {
+                if consumer.poll(Duration::ZERO).is_none() {
+                    break;
+                }
+            }
         }
     }
-}
 
-fn tell(consumer: &Consumer<Context>, mark: &Mark) -> KafkaResult<()> {
-    // Takes the answers to earlier ones out of the client's queue.
-    while consumer.poll(Duration::ZERO).is_some() {}
-    let mut offsets = TopicPartitionList::with_capacity(mark.offsets.len());
-    for ((topic, partition), offset) in &mark.offsets {
-        offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+    fn tell(&mut self, mark: &Mark) -> KafkaResult<()> {
+        let consumer = match &mut self.consumer {
+            Some(consumer) => consumer,
+            none => {
+                let config = self.settings.consumer(&self.group);
+                none.insert(Consumer::new(&config, Context)?)
+            }
+        };
+        let mut offsets = TopicPartitionList::with_capacity(mark.offsets.len());
+        for ((topic, partition), offset) in &mark.offsets {
+            offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        }
+        consumer.commit(&offsets, CommitMode::Async)
     }
-    consumer.commit(&offsets, CommitMode::Async)
 }

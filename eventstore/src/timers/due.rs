@@ -22,8 +22,8 @@ pub(super) struct Page {
 
 type Row = (String, DateTime<Utc>, Option<Value>, f64);
 
-/// Reads timers of a prefix that are due, after the one given, by the database's clock: as many as are wanted, at most 256 at
-/// once. Locks nothing.
+/// Reads timers of a prefix that are due, after the one given, by the database's clock: as many as are wanted, or a first part
+/// of them. Locks nothing.
 pub(super) async fn read(
     pool: &PgPool,
     prefix: &str,

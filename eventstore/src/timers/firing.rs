@@ -150,8 +150,9 @@ impl Firing {
         let pool = self.store.pool().clone();
         let prefix = self.handler.prefix();
         let mut seen = self.running.clone();
-        // Those that are being acted on or have to wait are due as well, and there is room for no more than for these.
-        let wanted = self.at_once + self.attempts.len();
+        // There is no room for more than `at_once`. Those that have to wait are due as well, and the last one shows that there
+        // are more.
+        let wanted = self.at_once + self.attempts.len() + 1;
         let mut last: Option<DueTimer> = None;
         self.more = false;
         loop {

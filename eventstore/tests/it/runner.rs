@@ -1,8 +1,9 @@
 //! The runner, over both feeds: batches, retry without end, steps that are broken off.
 
+mod idle;
 mod parking;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use eventstore::{
     RunnerOptions, dead_letters,
 };
 use sqlx::PgPool;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::feeds::Followed;
@@ -327,72 +327,6 @@ suites!([
     a_step_that_is_dropped_is_taken_up_by_the_next,
     a_feed_that_is_behind_or_ahead_of_the_effects,
 ]);
-
-/// A feed that yields one event at a time, and nothing after the last.
-struct Trickle {
-    events: VecDeque<RecordedEvent>,
-    /// Told when there is nothing left.
-    dry: Arc<Notify>,
-}
-
-impl Trickle {
-    fn of(events: Vec<RecordedEvent>) -> Self {
-        let events = events.into();
-        let dry = Arc::default();
-        Self { events, dry }
-    }
-}
-
-#[async_trait]
-impl Feed for Trickle {
-    async fn next(&mut self, _: usize) -> Result<Vec<RecordedEvent>, FeedError> {
-        if let Some(event) = self.events.pop_front() {
-            return Ok(vec![event]);
-        }
-        self.dry.notify_one();
-        std::future::pending().await
-    }
-}
-
-#[tokio::test]
-async fn what_is_of_no_concern_waits_a_moment_for_what_is() {
-    let mut consumer = Consumer::new(false, List::default()).await;
-    deposits(&consumer.store, "a", 9).await;
-    let events = consumer.store.read_after(0, 9).await.unwrap();
-    consumer
-        .list
-        .set(|inner| inner.unconcerned = HashSet::from([1, 2, 3, 5, 8, 9]));
-    consumer.feed = Box::new(Trickle::of(events));
-    let mut ends = Vec::new();
-    while consumer.list.position() < 9 {
-        consumer.step().await;
-        ends.push(consumer.list.position());
-    }
-    // As soon as there is something, and after a moment where nothing comes.
-    assert_eq!(ends, [4, 6, 7, 9]);
-    let batches = consumer.list.0.lock().unwrap().batches;
-    assert_eq!((batches, consumer.list.positions().len()), (4, 9));
-}
-
-#[tokio::test]
-async fn what_waits_for_its_like_is_not_lost_with_a_step_that_is_dropped() {
-    let mut consumer = Consumer::new(false, List::default()).await;
-    deposits(&consumer.store, "a", 2).await;
-    let events = consumer.store.read_after(0, 2).await.unwrap();
-    consumer
-        .list
-        .set(|inner| inner.unconcerned = HashSet::from([1, 2]));
-    let trickle = Trickle::of(events);
-    let dry = Arc::clone(&trickle.dry);
-    consumer.feed = Box::new(trickle);
-    tokio::select! {
-        biased;
-        _ = consumer.runner.step(&mut *consumer.feed, &mut consumer.list) => panic!("it waits"),
-        () = dry.notified() => {}
-    }
-    consumer.step().await;
-    assert_eq!(consumer.list.positions(), [1, 2]);
-}
 
 /// A feed that fails as told.
 struct Failing(Vec<FeedError>);

@@ -1,6 +1,6 @@
 //! A consumer of the log as a process: runner and ledger over either feed.
 
-use eventstore::{FeedSource, Handler, KafkaSettings, Runner, RunnerOptions, Topics};
+use eventstore::{FeedSource, Feeds, Handler, KafkaSettings, Runner, RunnerOptions, Topics};
 use faults::ledger::{Ledger, Poison};
 use faults::{At, Child, accounts};
 use serde::Deserialize;
@@ -56,7 +56,8 @@ pub(crate) async fn run(told: Told) -> anyhow::Result<()> {
     }
     let mut ledger = Ledger::new(&pool, &told.consumer, Poison::at(told.poison));
     let checkpoint = ledger.checkpoint().await?;
-    let mut feed = source.open(&store, &told.consumer, checkpoint).await?;
+    let feeds = Feeds::new(store.clone(), source);
+    let mut feed = feeds.open(&told.consumer, checkpoint).await?;
     let options = RunnerOptions {
         batch_max: BATCH_MAX,
         ..RunnerOptions::default()

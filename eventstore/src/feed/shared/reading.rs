@@ -2,49 +2,58 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Feeds;
 use crate::checkpoint::Checkpoint;
 use crate::event::RecordedEvent;
-use crate::feed::FeedError;
+use crate::feed::{Feed, FeedError, OwnFeed};
 use crate::kafka::{HINT_INTERVAL, Mark};
 
-/// Events read at once.
-const READ_MAX: usize = 1_000;
+/// Events read at once: a small part of what is kept, so that a page drives nobody off who keeps up.
+pub(super) const READ_MAX: usize = 1_000;
 
-/// Events kept for who is slower: some seconds of a busy shop. Who is slower still reads on its own.
+/// Events kept for who is slower: some seconds of a busy shop. Who is slower still reads alone.
 const KEPT_EVENTS_MAX: usize = 10_000;
 
-/// The same in memory.
+/// So much memory they take at most: about as much as so many ordinary events do.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What an event takes beside its texts, roughly.
+/// What an event takes beside its two large texts, roughly: its members, the short texts, the allocator's rounding.
 const EVENT_BYTES: usize = 512;
 
-/// The follower in whose name the log is read.
-const NAME: &str = "shared";
+/// Who follows looks several times a second. Without anybody for so long there is nobody to read for, as where the only
+/// follower is paused.
+const UNTAKEN_MAX: Duration = Duration::from_secs(10);
 
-/// Lives for as long as anybody takes from it.
+/// Ends with whoever holds it last, and before that where nobody takes from it.
 pub(super) struct Reading {
     kept: Mutex<Kept>,
-    /// The last position that is kept. Told when there is more, and when it is over.
-    grown: watch::Sender<i64>,
+    /// Told when there is more, and when it is over.
+    grown: watch::Sender<()>,
     task: OnceLock<AbortOnDropHandle<()>>,
 }
 
 impl Reading {
-    /// Begins to read after a checkpoint.
-    pub(super) fn start(feeds: &Feeds, checkpoint: Checkpoint) -> Arc<Self> {
+    /// Reads on for all where a follower has read alone.
+    pub(super) fn go_on(own: OwnFeed, checkpoint: Checkpoint) -> Arc<Self> {
         let reading = Arc::new(Self {
             kept: Mutex::new(Kept::after(checkpoint)),
-            grown: watch::Sender::new(checkpoint.position),
+            grown: watch::Sender::new(()),
             task: OnceLock::new(),
         });
-        let task = tokio::spawn(read(Arc::downgrade(&reading), feeds.clone(), checkpoint));
+        let ending = Ending(Arc::downgrade(&reading));
+        let task = tokio::spawn(async move {
+            if let Err(error) = read(&ending.0, own).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "what followers share is not read any more");
+            }
+            // Here, or wherever it panicked.
+            drop(ending);
+        });
         let _ = reading.task.set(AbortOnDropHandle::new(task));
         reading
     }
@@ -66,7 +75,8 @@ impl Reading {
     /// The events after a checkpoint, up to `limit`; none where the log has to be read for them.
     pub(super) fn take(&self, checkpoint: Checkpoint, limit: usize) -> Option<Vec<RecordedEvent>> {
         let taken: Vec<Arc<RecordedEvent>> = {
-            let kept = self.kept();
+            let mut kept = self.kept();
+            kept.taken_at = Instant::now();
             let index = kept.after_index(checkpoint)?;
             let following = kept.events.range(index..);
             following.take(limit).cloned().collect()
@@ -76,7 +86,7 @@ impl Reading {
     }
 
     /// Wakes when there is more, or when it is over.
-    pub(super) fn grown(&self) -> watch::Receiver<i64> {
+    pub(super) fn grown(&self) -> watch::Receiver<()> {
         self.grown.subscribe()
     }
 
@@ -86,37 +96,26 @@ impl Reading {
     }
 
     fn push(&self, events: Vec<RecordedEvent>) {
-        let mut kept = self.kept();
-        kept.push(events);
-        let last = kept.last().position;
-        drop(kept);
-        self.grown.send_replace(last);
+        self.kept().push(events);
+        self.grown.send_replace(());
     }
+}
 
-    fn end(&self) {
-        self.kept().is_over = true;
-        self.grown.send_modify(|_| {});
+/// Whatever ends the reading, its followers hear of it, and go on alone.
+struct Ending(Weak<Reading>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some(reading) = self.0.upgrade() else {
+            return;
+        };
+        reading.kept().end();
+        reading.grown.send_replace(());
     }
 }
 
 /// Reads until nobody takes from it any more, or until an error: whoever takes from it meets that by itself.
-async fn read(reading: Weak<Reading>, feeds: Feeds, checkpoint: Checkpoint) {
-    let Err(error) = follow(&reading, &feeds, checkpoint).await else {
-        return;
-    };
-    let error = &error as &dyn std::error::Error;
-    tracing::debug!(error, "what followers share is not read any more");
-    if let Some(reading) = reading.upgrade() {
-        reading.end();
-    }
-}
-
-async fn follow(
-    reading: &Weak<Reading>,
-    feeds: &Feeds,
-    checkpoint: Checkpoint,
-) -> Result<(), FeedError> {
-    let mut feed = feeds.own(NAME, checkpoint).await?;
+async fn read(reading: &Weak<Reading>, mut feed: OwnFeed) -> Result<(), FeedError> {
     let mut mark_at = Instant::now();
     loop {
         let events = feed.next(READ_MAX).await?;
@@ -127,9 +126,13 @@ async fn follow(
             reading.push(events);
         }
         let now = Instant::now();
+        let mut kept = reading.kept();
+        if now > kept.taken_at + UNTAKEN_MAX {
+            return Ok(());
+        }
         if now >= mark_at {
             mark_at = now + HINT_INTERVAL;
-            reading.kept().mark = feed.mark();
+            kept.mark = feed.mark();
         }
     }
 }
@@ -140,6 +143,8 @@ struct Kept {
     before: Checkpoint,
     events: VecDeque<Arc<RecordedEvent>>,
     bytes: usize,
+    /// When somebody has looked for more.
+    taken_at: Instant,
     mark: Option<Mark>,
     is_over: bool,
 }
@@ -150,14 +155,16 @@ impl Kept {
             before,
             events: VecDeque::new(),
             bytes: 0,
+            taken_at: Instant::now(),
             mark: None,
             is_over: false,
         }
     }
 
-    fn last(&self) -> Checkpoint {
-        let last = self.events.back();
-        last.map_or(self.before, |event| Checkpoint::at(event))
+    fn end(&mut self) {
+        self.is_over = true;
+        self.events.clear();
+        self.bytes = 0;
     }
 
     /// The index of what follows a checkpoint; none where its event is not among those known.
@@ -242,8 +249,9 @@ mod tests {
         };
         assert_eq!(kept.after_index(other), None, "of a log that was rewound");
         assert_eq!(kept.after_index(Checkpoint::START), None);
-        kept.is_over = true;
+        kept.end();
         assert_eq!(kept.after_index(at(9)), None);
+        assert_eq!(kept.after_index(at(7)), None);
         let mut from_the_start = Kept::after(Checkpoint::START);
         from_the_start.push(events(1..=2));
         assert_eq!(from_the_start.after_index(Checkpoint::START), Some(0));
@@ -255,7 +263,6 @@ mod tests {
         let mut kept = Kept::after(Checkpoint::START);
         kept.push(events(1..=most + 3));
         assert_eq!((kept.events.len(), kept.before), (KEPT_EVENTS_MAX, at(3)));
-        assert_eq!(kept.last(), at(most + 3));
         assert_eq!(kept.after_index(at(2)), None);
         assert_eq!(kept.after_index(at(3)), Some(0));
 
@@ -268,6 +275,6 @@ mod tests {
         assert_eq!(kept.bytes, bytes);
         kept.push(vec![event(10, KEPT_BYTES_MAX)]);
         assert_eq!((kept.events.len(), kept.bytes), (0, 0));
-        assert_eq!(kept.last(), at(10), "one that is too large is passed over");
+        assert_eq!(kept.before, at(10), "one that is too large is passed over");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use eventstore::{
-    Checkpoint, CommandContext, EventStore, Feed, FeedSource, KafkaSettings, Relay, Runner,
+    Checkpoint, CommandContext, EventStore, Feed, FeedSource, Feeds, KafkaSettings, Relay, Runner,
     RunnerOptions, Stream, Topics, dead_letters, ensure_topics,
 };
 use faults::accounts::{self, Account, AccountEvent, Refusal};
@@ -83,13 +83,10 @@ impl Log {
             batch_max: BATCH_MAX,
             ..RunnerOptions::default()
         };
+        let feeds = Feeds::new(self.store.clone(), self.source.clone());
         Follower {
             runner: Runner::new(self.store.clone(), consumer, options),
-            feed: self
-                .source
-                .open(&self.store, consumer, checkpoint)
-                .await
-                .unwrap(),
+            feed: feeds.open(consumer, checkpoint).await.unwrap(),
             ledger,
         }
     }
