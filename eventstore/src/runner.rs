@@ -325,6 +325,8 @@ impl Runner {
         let until = Instant::now() + IDLE_BATCH_MAX;
         while let Some(batch) = &mut self.batch
             && batch.len() < self.options.batch_max
+            // A log that grows all the while would otherwise fill the batch first.
+            && Instant::now() < until
             && !batch.events().iter().any(|event| handler.concerns(event))
         {
             let more = tokio::select! {
