@@ -145,14 +145,11 @@ pub async fn fail(
     reason: Reason,
     is_final: bool,
 ) -> Result<Executed, Problem> {
-    advance(
-        store,
-        context,
-        id,
-        actor,
-        Command::Fail { reason, is_final },
-    )
-    .await
+    let command = Command::Fail { reason, is_final };
+    fail::fail_point!("delivery-failing");
+    let failed = advance(store, context, id, actor, command).await;
+    fail::fail_point!("delivery-failed");
+    failed
 }
 
 async fn advance(

@@ -1,4 +1,4 @@
-//! The commands on orders as a process, over HTTP as `nakku command-api` has them.
+//! The commands on orders and deliveries as a process, over HTTP as `nakku command-api` has them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -45,8 +45,10 @@ pub(crate) async fn run(told: Told) -> anyhow::Result<()> {
     let signer = Signer::new("test", &told.signing_key)?;
     let verifier = Verifier::new([signer.public_key().clone()]);
     let api = CommandApi::new(store.clone(), signer);
-    let routes =
-        OpenApiRouter::new().nest(API_PREFIX, command_api::router(api, &[Context::Orders]));
+    let routes = OpenApiRouter::new().nest(
+        API_PREFIX,
+        command_api::router(api, &[Context::Orders, Context::Deliveries]),
+    );
     let (router, _) = http_server::openapi::split(routes);
     let config = EdgeConfig {
         verifier: Some(verifier),

@@ -211,6 +211,12 @@ impl Nakku {
         peak.unwrap().parse().unwrap()
     }
 
+    /// How much the most has grown since it was `before`. The kernel counts on each core by itself and sums up loosely: what
+    /// has not grown may read as less.
+    pub fn peak_growth_kib(&self, before: u64) -> u64 {
+        self.peak_kib().saturating_sub(before)
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }

@@ -30,6 +30,8 @@ pub(super) enum End<'a> {
     Completed,
     /// Why.
     Cancelled(&'a str),
+    /// It was completed, and came back.
+    Returned,
 }
 
 impl fmt::Display for End<'_> {
@@ -37,6 +39,7 @@ impl fmt::Display for End<'_> {
         match self {
             End::Completed => f.write_str("completed"),
             End::Cancelled(reason) => write!(f, "cancelled: {reason}"),
+            End::Returned => f.write_str("returned"),
         }
     }
 }
@@ -66,11 +69,11 @@ pub(super) fn orders<'a>(evidence: &'a Evidence, wrong: &mut Vec<String>) -> Vec
             .iter()
             .filter_map(|event| end(event, "order"))
             .collect();
-        if ends.len() != 1 {
-            wrong.push(format!(
-                "order {id} has ended {} times: {ends:?}",
-                ends.len()
-            ));
+        if !matches!(
+            ends[..],
+            [End::Completed | End::Cancelled(_)] | [End::Completed, End::Returned]
+        ) {
+            wrong.push(format!("order {id} has ended like this: {ends:?}"));
         }
         let called_off = events
             .iter()
@@ -78,7 +81,7 @@ pub(super) fn orders<'a>(evidence: &'a Evidence, wrong: &mut Vec<String>) -> Vec
         if called_off && ends.first() == Some(&End::Completed) {
             wrong.push(format!("order {id} was called off and is completed"));
         }
-        orders.push(order(id, events[0], ends.first().copied()));
+        orders.push(order(id, events[0], ends.last().copied()));
     }
     orders
 }
@@ -108,6 +111,7 @@ fn end<'a>(event: &'a Event, of: &str) -> Option<End<'a>> {
     match event.name.strip_prefix(of)? {
         ".completed" => Some(End::Completed),
         ".cancelled" => Some(End::Cancelled(event.text("reason"))),
+        ".returned" => Some(End::Returned),
         _ => None,
     }
 }
@@ -140,16 +144,21 @@ fn asked(evidence: &Evidence, orders: &[Order], wrong: &mut Vec<String>) {
     }
 }
 
-/// Each order has a saga, which ends once, as the order does.
+/// Each order has a saga, which ends once, as the order does; and whatever came back has a second one, which ends as well.
 fn sagas(evidence: &Evidence, orders: &[Order], wrong: &mut Vec<String>) {
     let sagas = evidence.streams("fulfilment");
+    let returns = evidence.streams("return");
     for order in orders {
+        let first = match order.end {
+            Some(End::Returned) => Some(End::Completed),
+            end => end,
+        };
         let events = sagas.get(order.id).map_or(&[][..], Vec::as_slice);
         let ends: Vec<End> = events
             .iter()
             .filter_map(|event| end(event, "fulfilment"))
             .collect();
-        if ends.len() != 1 || ends.first() != order.end.as_ref() {
+        if ends.len() != 1 || ends.first() != first.as_ref() {
             wrong.push(format!(
                 "order {} ends as {:?}, its saga as {ends:?}",
                 order.id, order.end
@@ -160,6 +169,15 @@ fn sagas(evidence: &Evidence, orders: &[Order], wrong: &mut Vec<String>) {
             wrong.push(format!(
                 "the saga of order {} does not end with its end",
                 order.id
+            ));
+        }
+        let last = returns.get(order.id).and_then(|events| events.last());
+        let last = last.map(|event| event.name.as_str());
+        let expected = (order.end == Some(End::Returned)).then_some("return.completed");
+        if last != expected {
+            wrong.push(format!(
+                "order {} ({:?}): its return ends with {last:?}",
+                order.id, order.end
             ));
         }
     }

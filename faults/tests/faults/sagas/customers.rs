@@ -1,4 +1,5 @@
-//! Customers: they order, repeat themselves until they are answered, and some change their minds.
+//! Customers: they order, repeat themselves until they are answered, and some change their minds. And whoever brings it to
+//! them, not always with success.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -28,8 +29,7 @@ struct Kind {
     name: &'static str,
     token: &'static str,
     wants: Wants,
-    /// When its customer changes their mind.
-    calls_off: CallsOff,
+    turn: Turn,
     /// Whether it can be completed at all.
     may_complete: bool,
 }
@@ -41,20 +41,25 @@ enum Wants {
     NoCouriers,
 }
 
+/// What happens on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CallsOff {
-    Never,
-    /// Some time after the order was placed.
-    Soon,
-    /// Once it is paid: while a courier is looked for.
-    Paid,
+enum Turn {
+    Nothing,
+    /// Its customer changes their mind some time after it was placed.
+    CalledOffSoon,
+    /// The same once it is paid: while a courier is looked for.
+    CalledOffOncePaid,
+    /// Its delivery fails for good once it is scheduled: while it is completed.
+    FailsOnceScheduled,
+    /// The same once it is completed: it comes back.
+    FailsOnceCompleted,
 }
 
 const GOOD: Kind = Kind {
     name: "good",
     token: "tok_ok",
     wants: Wants::Plenty,
-    calls_off: CallsOff::Never,
+    turn: Turn::Nothing,
     may_complete: true,
 };
 const BAD: Kind = Kind {
@@ -62,9 +67,9 @@ const BAD: Kind = Kind {
     ..GOOD
 };
 
-/// Of twenty orders; ten that should be completed, if nothing else goes wrong, and ten that should not.
+/// Ten that should be completed, if nothing else goes wrong, ten that should not, and four that are not handed over.
 #[rustfmt::skip]
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 24] = [
     GOOD, GOOD, GOOD, GOOD,
     Kind { name: "flaky", token: "tok_flaky_3", ..GOOD },
     Kind { name: "flaky", token: "tok_flaky_3", ..GOOD },
@@ -76,12 +81,16 @@ const KINDS: [Kind; 20] = [
     Kind { name: "silent", token: "tok_timeout", ..BAD },
     Kind { name: "charged too late", token: "tok_late_9000", ..BAD },
     Kind { name: "answered too late", token: "tok_slow_9000", ..BAD },
-    Kind { name: "called off", calls_off: CallsOff::Soon, ..GOOD },
-    Kind { name: "called off, answer lost", token: "tok_lost_4", calls_off: CallsOff::Soon, ..GOOD },
-    Kind { name: "called off once paid", calls_off: CallsOff::Paid, ..GOOD },
+    Kind { name: "called off", turn: Turn::CalledOffSoon, ..GOOD },
+    Kind { name: "called off, answer lost", token: "tok_lost_4", turn: Turn::CalledOffSoon, ..GOOD },
+    Kind { name: "called off once paid", turn: Turn::CalledOffOncePaid, ..GOOD },
     Kind { name: "scarce", wants: Wants::Scarce, ..GOOD },
     Kind { name: "refund fails", token: "tok_refundfails_4", wants: Wants::NoCouriers, ..BAD },
     Kind { name: "refund's answer lost", token: "tok_refundlost_3", wants: Wants::NoCouriers, ..BAD },
+    Kind { name: "fails while it is completed", turn: Turn::FailsOnceScheduled, ..BAD },
+    Kind { name: "comes back", turn: Turn::FailsOnceCompleted, ..BAD },
+    Kind { name: "comes back, refund fails", token: "tok_refundfails_4", turn: Turn::FailsOnceCompleted, ..BAD },
+    Kind { name: "comes back, refund's answer lost", token: "tok_refundlost_3", turn: Turn::FailsOnceCompleted, ..BAD },
 ];
 
 /// Charged with every request: the provider knows no keys.
@@ -95,6 +104,7 @@ const FORGOTTEN: Kind = Kind {
 pub(super) struct Customers {
     crowd: Mutex<Crowd>,
     tokens: Vec<String>,
+    courier: String,
     http: Client,
     port: watch::Receiver<Option<u16>>,
     pool: PgPool,
@@ -119,6 +129,7 @@ impl Customers {
                 ordering: JoinSet::new(),
             }),
             tokens: tokens.collect(),
+            courier: site.courier.clone(),
             http: Client::new(),
             port: site.port(),
             pool: site.pool().clone(),
@@ -137,6 +148,7 @@ impl Customers {
                 http: self.http.clone(),
                 port: self.port.clone(),
                 token,
+                courier: self.courier.clone(),
                 pool: self.pool.clone(),
             };
             crowd.ordering.spawn(customer.buy(order));
@@ -217,29 +229,42 @@ struct Customer {
     http: Client,
     port: watch::Receiver<Option<u16>>,
     token: String,
+    /// The token of whoever brings it.
+    courier: String,
     pool: PgPool,
 }
 
 impl Customer {
     async fn buy(mut self, order: NewOrder) -> Asked {
         let kind = order.kind;
-        let (status, answer) = self.ask("/orders", &order.key, &order.body).await;
+        let token = self.token.clone();
+        let (status, answer) = self.ask(&token, "/orders", &order.key, &order.body).await;
         assert_eq!(status, StatusCode::CREATED, "{}: {answer}", kind.name);
         let id = id_of(&answer);
-        match kind.calls_off {
-            CallsOff::Never => {}
-            CallsOff::Soon => {
+        match kind.turn {
+            Turn::Nothing => {}
+            Turn::CalledOffSoon => {
                 tokio::time::sleep(order.content).await;
                 self.call_off(&id).await;
             }
-            CallsOff::Paid => {
-                if self.paid(&id).await {
+            Turn::CalledOffOncePaid => {
+                if self.comes_to(&id, "order.paid").await {
                     self.call_off(&id).await;
+                }
+            }
+            Turn::FailsOnceScheduled => {
+                if self.comes_to(&id, "order.scheduled").await {
+                    self.fail(&id).await;
+                }
+            }
+            Turn::FailsOnceCompleted => {
+                if self.comes_to(&id, "order.completed").await {
+                    self.fail(&id).await;
                 }
             }
         }
         // Who lost count asks again under the same key, at the end as well.
-        let (status, answer) = self.ask("/orders", &order.key, &order.body).await;
+        let (status, answer) = self.ask(&token, "/orders", &order.key, &order.body).await;
         assert_eq!(status, StatusCode::CREATED, "{}: {answer}", kind.name);
         Asked {
             kind: kind.name,
@@ -252,13 +277,38 @@ impl Customer {
         let path = format!("/orders/{id}/cancel");
         let key = Uuid::now_v7().to_string();
         let body = json!({"reason": "ordered twice"});
-        let (status, answer) = self.ask(&path, &key, &body).await;
+        let token = self.token.clone();
+        let (status, answer) = self.ask(&token, &path, &key, &body).await;
         let is_ended = status == StatusCode::CONFLICT && answer["code"] == "order-ended";
         assert!(status.is_success() || is_ended, "{status}: {answer}");
     }
 
+    /// The courier cannot hand it over, and nobody will try again.
+    async fn fail(&mut self, id: &str) {
+        let delivery: String = sqlx::query_scalar(
+            "select payload ->> 'delivery_id' from events
+             where aggregate_type = 'order' and aggregate_id = $1 and event_type = 'order.created'",
+        )
+        .bind(id)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap();
+        let path = format!("/deliveries/{delivery}/fail");
+        let key = Uuid::now_v7().to_string();
+        let body = json!({"reason": "nobody at home", "final": true});
+        let token = self.courier.clone();
+        let (status, answer) = self.ask(&token, &path, &key, &body).await;
+        assert!(status.is_success(), "{status}: {answer}");
+    }
+
     /// Asks until there is an answer that settles it.
-    async fn ask(&mut self, path: &str, key: &str, body: &Value) -> (StatusCode, Value) {
+    async fn ask(
+        &mut self,
+        token: &str,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
         let deadline = Instant::now() + LONG;
         loop {
             assert!(Instant::now() < deadline, "{path} is not answered");
@@ -268,7 +318,7 @@ impl Customer {
                 .http
                 .post(format!("http://127.0.0.1:{port}/api/v1{path}"))
                 .timeout(REQUEST_MAX)
-                .bearer_auth(&self.token)
+                .bearer_auth(token)
                 .header("idempotency-key", key)
                 .json(body);
             if let Ok(response) = request.send().await {
@@ -286,22 +336,23 @@ impl Customer {
         }
     }
 
-    /// Waits until an order is paid. False where it ends before.
-    async fn paid(&self, id: &str) -> bool {
+    /// Waits until an order has come that far. False where it is cancelled before.
+    async fn comes_to(&self, id: &str, event_type: &str) -> bool {
         let deadline = Instant::now() + LONG;
         loop {
             assert!(Instant::now() < deadline, "order {id} goes nowhere");
             let seen: Option<String> = sqlx::query_scalar(
                 "select event_type from events where aggregate_type = 'order' and aggregate_id = $1
-                   and event_type in ('order.paid', 'order.cancelled')
+                   and event_type in ($2, 'order.cancelled')
                  order by sequence limit 1",
             )
             .bind(id)
+            .bind(event_type)
             .fetch_optional(&self.pool)
             .await
             .unwrap();
             match seen {
-                Some(seen) => return seen == "order.paid",
+                Some(seen) => return seen == event_type,
                 None => tokio::time::sleep(LOOK_INTERVAL).await,
             }
         }

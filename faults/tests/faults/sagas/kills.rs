@@ -52,12 +52,14 @@ const REACTORS: [Point; 30] = [
     ("append-committed", 15),
 ];
 
-/// Between a customer's request and its answer.
-const ORDERS: [Point; 6] = [
+/// Between the request of a customer or a courier and its answer.
+const ORDERS: [Point; 8] = [
     ("order-placing", 6),
     ("order-placed", 6),
     ("order-calling-off", 2),
     ("order-called-off", 2),
+    ("delivery-failing", 2),
+    ("delivery-failed", 2),
     ("append-decided", 6),
     ("append-committed", 6),
 ];

@@ -8,7 +8,7 @@ use super::evidence::{Event, Evidence};
 /// A bug, and what it does to the evidence.
 type Plant = (&'static str, fn(&mut Evidence));
 
-const PLANTS: [Plant; 14] = [
+const PLANTS: [Plant; 17] = [
     ("a charge more", |evidence| {
         repeat_line(evidence, Payment::Charged);
     }),
@@ -49,6 +49,18 @@ const PLANTS: [Plant; 14] = [
     ("goods that are not given back", |evidence| {
         remove(evidence, "inventory.released");
     }),
+    ("goods that came back and are not there", |evidence| {
+        remove(evidence, "inventory.returned");
+    }),
+    ("a return that does not end", |evidence| {
+        remove(evidence, "return.completed");
+    }),
+    (
+        "a delivery that failed, and nothing comes back",
+        |evidence| {
+            remove(evidence, "order.returned");
+        },
+    ),
     ("goods that left twice", |evidence| {
         let at = event(evidence, "inventory.committed");
         let again = evidence.log[at].clone();

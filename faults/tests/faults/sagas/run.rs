@@ -85,18 +85,26 @@ pub(super) async fn forgetful(seed: u64) {
     assert!(wrong.iter().any(is_seen));
 }
 
-/// Waits until every order has ended, and nothing is to happen later.
+/// Waits until every order has ended, whatever failed is back, and nothing is to happen later.
 async fn all_ended(site: &Site, orders: usize) {
     testing::until("every order has ended", LONG, async || {
-        let ended: i64 = sqlx::query_scalar(
-            "select count(distinct aggregate_id) from events
-             where aggregate_type = 'order' and event_type in ('order.completed', 'order.cancelled')",
+        let (ended, on_the_way_back): (i64, i64) = sqlx::query_as(
+            "with ends as (
+                 select aggregate_id, event_type from events where aggregate_type = 'order'
+                    and event_type in ('order.completed', 'order.cancelled', 'order.returned'))
+             select (select count(distinct aggregate_id) from ends),
+                    (select count(*) from events failed
+                      where event_type = 'delivery.failed' and not exists (
+                            select 1 from ends where aggregate_id = failed.payload ->> 'order_id'
+                               and ends.event_type <> 'order.completed'))",
         )
         .fetch_one(site.pool())
         .await
         .unwrap();
         tokio::time::sleep(super::site::LOOK_INTERVAL).await;
-        usize::try_from(ended).unwrap() >= orders && timers(site.pool()).await.is_empty()
+        usize::try_from(ended).unwrap() >= orders
+            && on_the_way_back == 0
+            && timers(site.pool()).await.is_empty()
     })
     .await;
 }
@@ -118,6 +126,7 @@ fn assert_was_hard(evidence: &Evidence) {
             "none cancelled: {reason}"
         );
     }
+    assert!(count(End::Returned) > 0, "none returned");
     let (completed, all) = (count(End::Completed), evidence.asked.len());
     assert!(all >= ORDERS, "{all} orders");
     assert!(

@@ -93,6 +93,8 @@ pub(super) struct Site {
     database: Database,
     pub(super) provider: PaymentProviderProcess,
     pub(super) customers: Vec<Customer>,
+    /// The token of somebody who may do anything to a delivery.
+    pub(super) courier: String,
     kafka: Option<KafkaSettings>,
     /// Where orders are taken, while somebody takes them.
     port: watch::Sender<Option<u16>>,
@@ -115,6 +117,8 @@ impl Site {
             let token = signer.sign(&id, http_server::Role::Customer, TOKEN_LIFETIME, Utc::now());
             customers.push(Customer { token });
         }
+        let staff = Uuid::now_v7().to_string();
+        let courier = signer.sign(&staff, http_server::Role::Staff, TOKEN_LIFETIME, Utc::now());
         stock_up(&store).await;
         store.close().await;
         plant_unreadable(&database.pool).await;
@@ -128,6 +132,7 @@ impl Site {
             port: watch::Sender::new(None),
             database,
             customers,
+            courier,
             signing_key,
             _directory: directory,
         }

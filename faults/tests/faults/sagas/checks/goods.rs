@@ -1,4 +1,5 @@
 //! Goods and couriers: what completed orders bought has left, the rest is there, and only completed orders are brought.
+//! What came back was brought in vain.
 
 use std::collections::BTreeMap;
 
@@ -33,15 +34,20 @@ fn moves(evidence: &Evidence, order: &Order, wrong: &mut Vec<String>) {
         let pieces = moved.entry(event.text("sku")).or_default();
         pieces[kind] += event.number("quantity");
     }
-    let is_completed = order.end == Some(End::Completed);
     for (sku, bought) in &order.items {
         let [reserved, committed, released, returned] = moved.remove(sku).unwrap_or_default();
-        let is_right = if is_completed {
-            [reserved, committed, released, returned] == [*bought, *bought, 0, 0]
-        } else {
-            [0, *bought].contains(&reserved)
-                && committed == returned
-                && reserved == released + committed
+        let is_right = match order.end {
+            Some(End::Completed) => {
+                [reserved, committed, released, returned] == [*bought, *bought, 0, 0]
+            }
+            Some(End::Returned) => {
+                [reserved, committed, released, returned] == [*bought, *bought, 0, *bought]
+            }
+            Some(End::Cancelled(_)) | None => {
+                [0, *bought].contains(&reserved)
+                    && committed == returned
+                    && reserved == released + committed
+            }
         };
         if !is_right {
             wrong.push(format!(
@@ -60,9 +66,12 @@ fn moves(evidence: &Evidence, order: &Order, wrong: &mut Vec<String>) {
     let held = evidence.streams("reservation");
     let last = held.get(order.id).and_then(|events| events.last());
     let last = last.map_or("nothing", |event| event.name.as_str());
-    let is_right = match is_completed {
-        true => last == "reservation.committed",
-        false => ["reservation.released", "reservation.rejected"].contains(&last),
+    let is_right = match order.end {
+        Some(End::Completed) => last == "reservation.committed",
+        Some(End::Returned) => last == "reservation.released",
+        Some(End::Cancelled(_)) | None => {
+            ["reservation.released", "reservation.rejected"].contains(&last)
+        }
     };
     if !is_right {
         wrong.push(format!(
@@ -95,7 +104,8 @@ fn levels(evidence: &Evidence, orders: &[Order], wrong: &mut Vec<String>) {
     }
 }
 
-/// Each completed order has a place in an hour, no other one has, and the hours count that.
+/// Each completed order has a place in an hour; whatever failed has used its place; no other one has any, and the hours
+/// count that.
 fn deliveries(evidence: &Evidence, orders: &[Order], wrong: &mut Vec<String>) {
     let deliveries = evidence.streams("delivery");
     let mut booked: BTreeMap<String, i64> = BTreeMap::new();
@@ -106,15 +116,23 @@ fn deliveries(evidence: &Evidence, orders: &[Order], wrong: &mut Vec<String>) {
         let named = |name: &str| events.iter().find(|event| event.name == name);
         let scheduled = named("delivery.scheduled");
         let is_cancelled = named("delivery.cancelled").is_some();
-        let is_brought = scheduled.is_some() && !is_cancelled;
-        if is_brought != (order.end == Some(End::Completed)) {
+        let has_failed = named("delivery.failed").is_some();
+        let is_right = match (order.end, scheduled) {
+            (Some(End::Completed), scheduled) => {
+                scheduled.is_some() && !is_cancelled && !has_failed
+            }
+            (Some(End::Returned), scheduled) => scheduled.is_some() && !is_cancelled && has_failed,
+            (Some(End::Cancelled(_)) | None, Some(_)) => is_cancelled != has_failed,
+            (Some(End::Cancelled(_)) | None, None) => true,
+        };
+        if !is_right {
             let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
             wrong.push(format!(
                 "order {} ({:?}): its delivery is {names:?}",
                 order.id, order.end
             ));
         }
-        if let (Some(scheduled), true) = (scheduled, is_brought) {
+        if let (Some(scheduled), false) = (scheduled, is_cancelled) {
             // `2026-11-23T05:00:00Z` begins as the id of its hour ends.
             let hour = &scheduled.text("slot")[..13];
             *booked.entry(format!("{}:{hour}", order.store)).or_default() += 1;

@@ -61,6 +61,7 @@ impl<'a> Moved<'a> {
         }
         let owed = match order.end {
             Some(End::Completed) => (1, 0),
+            Some(End::Returned) => (1, 1),
             Some(End::Cancelled(_)) => (charged, charged),
             None => (charged, refunded),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::sagas::evidence::Evidence;
 
 /// What happens to a stream once at most.
-const ONCE: [&str; 22] = [
+const ONCE: [&str; 25] = [
     "order.created",
     "order.reserved",
     "order.paid",
@@ -13,10 +13,13 @@ const ONCE: [&str; 22] = [
     "order.completed",
     "order.cancellation-requested",
     "order.cancelled",
+    "order.returned",
     "fulfilment.started",
     "fulfilment.compensation-started",
     "fulfilment.completed",
     "fulfilment.cancelled",
+    "return.started",
+    "return.completed",
     "reservation.confirmed",
     "reservation.rejected",
     "reservation.released",
