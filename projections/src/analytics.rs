@@ -1,4 +1,4 @@
-//! `analytics`: figures about orders, products, stock and customers, of five kinds of streams.
+//! `analytics`: figures about orders, products, stock and customers, of six kinds of streams.
 //!
 //! What a stream has told is a row of its own, which knows the version of that stream; sums change by what is new in
 //! such a row, in the same transaction. So an event that comes twice, or late because its stream was parked, counts once,
@@ -9,9 +9,10 @@ mod customers;
 mod halts;
 mod low_stock;
 mod orders;
+mod refunds;
 
 use cqrs_es::Aggregate;
-use domain::{Fulfilment, Order, Return, Stock, User, fulfilment, return_goods};
+use domain::{Fulfilment, Order, Payment, Return, Stock, User, fulfilment, return_goods};
 use eventstore::{EventStore, HandleError, RecordedEvent};
 use read_models::analytics;
 use read_models::tables::Model;
@@ -25,6 +26,7 @@ pub(crate) struct Analytics;
 /// What is read, as the part that it changes.
 pub(crate) enum Event {
     Order(orders::Change),
+    Payment(refunds::Change),
     Saga(halts::Change),
     Stock(low_stock::Change),
     User(customers::Change),
@@ -34,6 +36,7 @@ impl Projection for Analytics {
     const MODEL: &'static Model = &analytics::MODEL;
     const READS: &'static [&'static str] = &[
         Order::TYPE,
+        Payment::TYPE,
         Fulfilment::TYPE,
         Return::TYPE,
         Stock::TYPE,
@@ -54,17 +57,20 @@ impl Projection for Analytics {
         generation: i32,
         events: Vec<Recorded<'_, Event>>,
     ) -> Result<(), HandleError> {
-        let (mut orders, mut sagas, mut stock, mut users) = (vec![], vec![], vec![], vec![]);
+        let (mut orders, mut payments, mut sagas) = (vec![], vec![], vec![]);
+        let (mut stock, mut users) = (vec![], vec![]);
         for recorded in events {
             let (place, event) = recorded.split();
             match event {
                 Event::Order(change) => orders.push(place.map(|()| change)),
+                Event::Payment(change) => payments.push(place.map(|()| change)),
                 Event::Saga(change) => sagas.push(place.map(|()| change)),
                 Event::Stock(change) => stock.push(place.map(|()| change)),
                 Event::User(change) => users.push(place.map(|()| change)),
             }
         }
-        orders::write(connection, generation, orders).await?;
+        let completed = orders::write(connection, generation, orders).await?;
+        refunds::write(connection, generation, &payments, &completed).await?;
         halts::write(connection, generation, sagas).await?;
         low_stock::write(connection, generation, stock).await?;
         customers::write(connection, generation, users).await
@@ -75,6 +81,7 @@ impl Projection for Analytics {
 fn read(event: &RecordedEvent) -> Result<Option<Recorded<'_, Event>>, HandleError> {
     Ok(match event.aggregate_type.as_str() {
         Order::TYPE => some(recorded::read(event)?, orders::change, Event::Order),
+        Payment::TYPE => some(recorded::read(event)?, refunds::change, Event::Payment),
         Fulfilment::TYPE => {
             let told = recorded::read::<fulfilment::Event>(event)?;
             Some(told.map(|event| Event::Saga(halts::of_fulfilment(&event))))

@@ -13,13 +13,14 @@ pub mod funnel;
 pub mod low_stock;
 pub mod orders;
 pub mod products;
+pub mod refunds;
 pub mod sales;
 pub mod times;
 
 pub const NAME: &str = "analytics";
 
 /// Changed with every change of the tables or of what their rows mean; a generation of another shape is rebuilt.
-pub const SHAPE: &str = "analytics-1";
+pub const SHAPE: &str = "analytics-2";
 
 /// What its generations are made of.
 pub const MODEL: Model = Model {
@@ -31,6 +32,7 @@ pub const MODEL: Model = Model {
         orders::CREATE_ITEMS,
         funnel::CREATE_TABLE,
         sales::CREATE_TABLE,
+        refunds::CREATE_TABLE,
         products::CREATE_TABLE,
         low_stock::CREATE_TABLE,
         customers::CREATE_TABLE,
@@ -40,6 +42,7 @@ pub const MODEL: Model = Model {
         orders::ITEMS,
         funnel::TABLE,
         sales::TABLE,
+        refunds::TABLE,
         products::TABLE,
         low_stock::TABLE,
         customers::TABLE,

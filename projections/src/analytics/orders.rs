@@ -94,13 +94,14 @@ impl changes::Row for Row {
     }
 }
 
+/// Returns the orders that are completed by these events.
 pub(super) async fn write(
     connection: &mut PgConnection,
     generation: i32,
     events: Vec<Recorded<'_, Change>>,
-) -> Result<(), HandleError> {
+) -> Result<Vec<String>, HandleError> {
     if events.is_empty() {
-        return Ok(());
+        return Ok(vec![]);
     }
     let loaded = orders::load(&mut *connection, generation, &changes::ids(&events)).await?;
     let known = loaded.into_iter().map(|(id, order)| {
@@ -120,7 +121,8 @@ pub(super) async fn write(
     sales::add(&mut *connection, generation, &happened).await?;
     let counted: Vec<Counted> = changed.iter().flat_map(counted).collect();
     products::add(connection, generation, &counted).await?;
-    Ok(())
+    let completed = counted.into_iter().filter(|it| !it.is_returned);
+    Ok(completed.map(|it| it.order_id).collect())
 }
 
 fn apply(row: Option<Row>, recorded: Recorded<'_, Change>) -> Result<Option<Row>, &'static str> {
@@ -167,56 +169,63 @@ fn begin(id: &str, version: i64, at: DateTime<Utc>, placed: Placed) -> Row {
     Row { order, lines }
 }
 
-/// Moments of an order that sums are made of: each comes once.
-fn moment(order: &Order, what: What) -> Option<DateTime<Utc>> {
-    match what {
-        What::Placed => Some(order.placed_at),
-        What::Completed => order.completed_at,
-        What::Cancelled => order.cancelled_at,
-        What::Returned => order.returned_at,
-    }
-}
-
-/// When it happened, if that is new.
-fn newly(changed: &Changed<Row>, what: What) -> Option<DateTime<Utc>> {
+/// When it came to a moment, if that is new.
+fn newly(
+    changed: &Changed<Row>,
+    moment: fn(&Order) -> Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
     let before = changed.before.as_ref();
-    let before = before.and_then(|row| moment(&row.order, what));
-    moment(&changed.after.order, what).filter(|_| before.is_none())
+    let before = before.and_then(|row| moment(&row.order));
+    moment(&changed.after.order).filter(|_| before.is_none())
 }
 
+/// What it adds to sales. The money of one that is returned is taken away with its refund.
 fn happened(changed: &Changed<Row>) -> impl Iterator<Item = Happened> {
     let order = &changed.after.order;
     let all = [
-        What::Placed,
-        What::Completed,
-        What::Cancelled,
-        What::Returned,
+        (What::Placed, newly(changed, |it| Some(it.placed_at)), 0, 0),
+        (
+            What::Completed,
+            newly(changed, |it| it.completed_at),
+            order.amount_minor,
+            order.items,
+        ),
+        (What::Cancelled, newly(changed, |it| it.cancelled_at), 0, 0),
+        (
+            What::Returned,
+            newly(changed, |it| it.returned_at),
+            0,
+            -order.items,
+        ),
     ];
-    all.into_iter().filter_map(move |what| {
-        Some(Happened {
-            at: newly(changed, what)?,
-            store_id: order.store_id.clone(),
-            currency: order.currency.clone(),
-            what,
-            amount_minor: order.amount_minor,
-            items: order.items,
+    all.into_iter()
+        .filter_map(|(what, at, revenue_minor, items)| {
+            Some(Happened {
+                at: at?,
+                store_id: order.store_id.clone(),
+                currency: order.currency.clone(),
+                what,
+                revenue_minor,
+                items,
+            })
         })
-    })
 }
 
 /// Lines count from completion to return, always on the day of the former.
 fn counted(changed: &Changed<Row>) -> impl Iterator<Item = Counted> {
     let order = &changed.after.order;
-    [What::Completed, What::Returned]
-        .into_iter()
-        .filter_map(move |what| {
-            newly(changed, what)?;
-            Some(Counted {
-                order_id: order.id.clone(),
-                store_id: order.store_id.clone(),
-                currency: order.currency.clone(),
-                completed_at: order.completed_at?,
-                is_returned: what == What::Returned,
-            })
+    let all = [
+        (false, newly(changed, |it| it.completed_at)),
+        (true, newly(changed, |it| it.returned_at)),
+    ];
+    all.into_iter().filter_map(|(is_returned, at)| {
+        at?;
+        Some(Counted {
+            order_id: order.id.clone(),
+            store_id: order.store_id.clone(),
+            currency: order.currency.clone(),
+            completed_at: order.completed_at?,
+            is_returned,
         })
+    })
 }

@@ -4,7 +4,7 @@ mod now;
 
 use chrono::{TimeDelta, Utc};
 use domain::order::CancelReason;
-use domain::{Return, fulfilment, order, return_goods};
+use domain::{Return, fulfilment, order, payment, return_goods};
 use eventstore::dead_letters;
 use projections::ReadModel;
 use projections::verify::verify;
@@ -14,7 +14,7 @@ use read_models::analytics::sales::{Bucket, Granularity};
 use read_models::analytics::{Period, funnel, products, sales, times};
 use tokio_util::sync::CancellationToken;
 
-use crate::ordering::{Basket, slot, tell};
+use crate::ordering::{Basket, slot, tell, total};
 use crate::shop::Shop;
 
 /// Where the baskets are from.
@@ -54,6 +54,7 @@ async fn sales_of(shop: &Shop, position: i64) -> Bucket {
         completed: sum.completed + bucket.completed,
         cancelled: sum.cancelled + bucket.cancelled,
         returned: sum.returned + bucket.returned,
+        refunded: sum.refunded + bucket.refunded,
         items: sum.items + bucket.items,
         revenue: read_models::products::Money {
             amount_minor: sum.revenue.amount_minor + bucket.revenue.amount_minor,
@@ -69,15 +70,24 @@ async fn top_of(shop: &Shop, position: i64) -> TopProducts {
     top.unwrap()
 }
 
-/// Placed, completed, cancelled, returned; revenue; pieces.
-fn counts(sales: &Bucket) -> ([i64; 4], i64, i64) {
+/// Placed, completed, cancelled, returned, refunded; revenue; pieces.
+fn counts(sales: &Bucket) -> ([i64; 5], i64, i64) {
     let orders = [
         sales.placed,
         sales.completed,
         sales.cancelled,
         sales.returned,
+        sales.refunded,
     ];
     (orders, sales.revenue.amount_minor, sales.items)
+}
+
+fn refunded(basket: &Basket) -> payment::Event {
+    payment::Event::Refunded {
+        order_id: basket.order_id,
+        amount: total(),
+        reference: "re_1".to_owned(),
+    }
 }
 
 async fn findings(shop: &Shop) -> Vec<String> {
@@ -99,7 +109,10 @@ async fn an_order_counts_in_each_of_its_steps() {
             ..Funnel::default()
         }
     );
-    assert_eq!(counts(&sales_of(&shop, placed).await), ([1, 0, 0, 0], 0, 0));
+    assert_eq!(
+        counts(&sales_of(&shop, placed).await),
+        ([1, 0, 0, 0, 0], 0, 0)
+    );
     let steps = [
         (order::Event::Reserved, [1, 0, 0, 0]),
         (order::Event::Paid, [1, 1, 0, 0]),
@@ -135,11 +148,20 @@ async fn an_order_counts_in_each_of_its_steps() {
                 (1, 2, 300)
             );
             let sales = sales_of(&shop, position).await;
-            assert_eq!(counts(&sales), ([1, 1, 0, 0], 300, 2));
+            assert_eq!(counts(&sales), ([1, 1, 0, 0, 0], 300, 2));
         }
     }
     let head = shop.store.read_head().await.unwrap().position;
-    assert_eq!(counts(&sales_of(&shop, head).await), ([1, 1, 0, 1], 0, 0));
+    // The goods are back; the money is with its own event.
+    assert_eq!(
+        counts(&sales_of(&shop, head).await),
+        ([1, 1, 0, 1, 0], 300, 0)
+    );
+    let head = basket.payment(&shop, refunded(&basket)).await;
+    assert_eq!(
+        counts(&sales_of(&shop, head).await),
+        ([1, 1, 0, 1, 1], 0, 0)
+    );
     assert_eq!(funnel_of(&shop, head).await.returned, 1);
     let generation = generation(&shop, head).await;
     let times = times::read(shop.pool(), generation, today(), BERLIN).await;
@@ -185,9 +207,36 @@ async fn a_cancelled_order_counts_by_its_reason() {
     );
     assert_eq!(
         counts(&sales_of(&shop, position).await),
-        ([15, 0, 15, 0], 0, 0)
+        ([15, 0, 15, 0, 0], 0, 0)
     );
     assert!(top_of(&shop, position).await.by_items.is_empty());
+}
+
+#[tokio::test]
+async fn money_given_back_counts_once_and_for_completed_orders_only() {
+    let shop = Shop::open().await;
+    let kept = Basket::somebodys();
+    kept.complete(&shop).await;
+    let position = kept.payment(&shop, refunded(&kept)).await;
+    let sales = sales_of(&shop, position).await;
+    assert_eq!(counts(&sales), ([1, 1, 0, 0, 1], 0, 2));
+
+    // Staff give the money back first; then the goods come back, too.
+    let position = kept.order(&shop, order::Event::Returned).await;
+    let sales = sales_of(&shop, position).await;
+    assert_eq!(counts(&sales), ([1, 1, 0, 1, 1], 0, 0));
+
+    let called_off = Basket::somebodys();
+    called_off.order(&shop, called_off.created()).await;
+    called_off.payment(&shop, called_off.charged()).await;
+    called_off.payment(&shop, refunded(&called_off)).await;
+    let reason = CancelReason::Customer;
+    let position = called_off
+        .order(&shop, order::Event::Cancelled { reason })
+        .await;
+    let sales = sales_of(&shop, position).await;
+    assert_eq!(counts(&sales), ([2, 1, 1, 1, 1], 0, 0));
+    assert_eq!(findings(&shop).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -239,7 +288,6 @@ async fn an_order_that_was_parked_counts_late_and_once() {
     broken.saga(&shop, parked).await;
     let whole = Basket::somebodys();
     whole.complete(&shop).await;
-    let mut head = 0;
     let scheduled = order::Event::Scheduled { slot: slot() };
     for event in [
         order::Event::Reserved,
@@ -247,12 +295,14 @@ async fn an_order_that_was_parked_counts_late_and_once() {
         scheduled,
         order::Event::Completed,
     ] {
-        head = broken.order(&shop, event).await;
+        broken.order(&shop, event).await;
     }
+    broken.payment(&shop, broken.initiated()).await;
+    let head = broken.payment(&shop, refunded(&broken)).await;
     let sales = sales_of(&shop, head).await;
     assert_eq!(
         counts(&sales),
-        ([1, 1, 0, 0], 300, 2),
+        ([1, 1, 0, 0, 0], 300, 2),
         "the broken one is left out"
     );
     assert_eq!(funnel_of(&shop, head).await.parked, 0);
@@ -264,7 +314,7 @@ async fn an_order_that_was_parked_counts_late_and_once() {
         .await
         .unwrap();
     let sales = sales_of(&shop, head).await;
-    assert_eq!(counts(&sales), ([2, 2, 0, 0], 600, 4));
+    assert_eq!(counts(&sales), ([2, 2, 0, 0, 1], 300, 4));
     assert_eq!(top_of(&shop, head).await.by_items[0].items, 4);
     assert_eq!(funnel_of(&shop, head).await.parked, 1);
     assert_eq!(findings(&shop).await, [""; 0]);

@@ -115,6 +115,8 @@ fn tells_of_everything(log: &Log) {
     let hours = log.sales(Granularity::Hour, every_day(), None);
     assert!(hours.len() > 100, "{} hours", hours.len());
     assert!(hours.iter().any(|hour| hour.revenue.amount_minor < 0));
+    let refunded: i64 = hours.iter().map(|hour| hour.refunded).sum();
+    assert!(refunded > funnel.returned, "{refunded} refunded");
     assert!(log.times(every_day(), None).completed.count > 100);
     assert!(log.low_stock(None).len() > 50);
     let customers = log.customers();

@@ -118,7 +118,7 @@ struct Sales {
 }
 
 /// What happened to orders in each hour or day: each thing is counted when it happened, so an order that is completed in
-/// one hour and returned in the next adds to the revenue of the first and takes from that of the second.
+/// one hour and whose money is given back in the next adds to the revenue of the first and takes from that of the second.
 #[utoipa::path(
     get, path = "/analytics/sales", tag = "analytics", operation_id = "get_sales",
     params(SalesQuery, ReadYourWrites),
@@ -192,8 +192,8 @@ struct Top {
     by_revenue: Vec<TopProduct>,
 }
 
-/// The products that were bought most: of orders that were completed on the days of the period and not returned since. Of
-/// `from` and `to` the whole days count that they lie in.
+/// The products that were bought most: of orders that were completed on the days of the period and not returned since; money
+/// that staff gave back takes nothing from them. Of `from` and `to` the whole days count that they lie in.
 #[utoipa::path(
     get, path = "/analytics/top-products", tag = "analytics", operation_id = "get_top_products",
     params(TopQuery, PeriodQuery, ReadYourWrites),

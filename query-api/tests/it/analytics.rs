@@ -13,7 +13,7 @@ use read_models::generations::schema_name;
 use read_models::users::{Channels, NotificationPreferences, Role as UserRole, Status};
 use serde_json::{Value, json};
 
-use self::seed::{completed, empty, order, put, with_orders};
+use self::seed::{completed, empty, order, put, refund, with_orders};
 use crate::seed::advance;
 use crate::{Answer, Api};
 
@@ -153,20 +153,20 @@ async fn a_filter_without_a_value_is_none_and_an_unknown_store_has_nothing() {
 #[tokio::test]
 async fn sales_by_hour_and_by_day() {
     let api = with_orders().await;
-    let bucket = |from: &str, [placed, completed, cancelled, returned]: [i64; 4], revenue| {
+    let bucket = |from: &str, [placed, completed, cancelled]: [i64; 3], revenue| {
         json!({
             "from": from, "placed": placed, "completed": completed, "cancelled": cancelled,
-            "returned": returned, "revenue": eur(revenue), "items": revenue * 3 / 500,
+            "returned": 0, "refunded": 0, "revenue": eur(revenue), "items": revenue * 3 / 500,
         })
     };
     let hours = ask(&api, "sales?from=2026-11-20T09:30:00Z&to=2026-11-22").await;
     let expected = json!({
         "position": POSITION, "granularity": "hour", "from": "2026-11-20T09:00:00Z", "to": "2026-11-22T00:00:00Z",
         "items": [
-            bucket("2026-11-20T09:00:00Z", [1, 0, 0, 0], 0),
-            bucket("2026-11-20T10:00:00Z", [1, 1, 1, 0], 500),
-            bucket("2026-11-20T11:00:00Z", [1, 0, 0, 0], 0),
-            bucket("2026-11-21T23:00:00Z", [1, 1, 0, 0], 500),
+            bucket("2026-11-20T09:00:00Z", [1, 0, 0], 0),
+            bucket("2026-11-20T10:00:00Z", [1, 1, 1], 500),
+            bucket("2026-11-20T11:00:00Z", [1, 0, 0], 0),
+            bucket("2026-11-21T23:00:00Z", [1, 1, 0], 500),
         ],
     });
     assert_eq!(hours.ok(POSITION), expected);
@@ -175,8 +175,35 @@ async fn sales_by_hour_and_by_day() {
         &format!("sales?granularity=day&{NOVEMBER}&store_id=store-1"),
     )
     .await;
-    let expected = json!([bucket("2026-11-20T00:00:00Z", [3, 1, 1, 0], 500)]);
+    let expected = json!([bucket("2026-11-20T00:00:00Z", [3, 1, 1], 500)]);
     assert_eq!(days.ok(POSITION)["items"], expected);
+}
+
+#[tokio::test]
+async fn money_is_taken_from_the_hour_in_which_it_was_given_back() {
+    let (api, generation) = empty().await;
+    let bought = completed(order("o-1", "store-1", "2026-11-20T10:00:00Z"), 4);
+    let kept = completed(order("o-2", "store-1", "2026-11-20T10:30:00Z"), 4);
+    let called_off = order("o-3", "store-1", "2026-11-20T10:40:00Z");
+    put(
+        &api,
+        generation,
+        &[bought.clone(), kept, called_off.clone()],
+    )
+    .await;
+    refund(
+        &api,
+        generation,
+        &[&bought, &called_off],
+        "2026-11-20T12:15:00Z",
+    )
+    .await;
+    let hours = ask(&api, "sales?from=2026-11-20&to=2026-11-21").await;
+    let hours = hours.ok(POSITION);
+    let refunds = |hour: &Value| (hour["refunded"].clone(), hour["revenue"].clone());
+    let hours = hours["items"].as_array().unwrap().iter().map(refunds);
+    let expected = [(json!(0), eur(1_000)), (json!(1), eur(-500))];
+    assert_eq!(hours.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]

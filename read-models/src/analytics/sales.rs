@@ -26,9 +26,9 @@ pub struct Happened {
     pub store_id: String,
     pub currency: String,
     pub what: What,
-    /// The order's total, in the currency's smallest unit.
-    pub amount_minor: i64,
-    /// Pieces of all its lines.
+    /// What it adds to the revenue, in the currency's smallest unit; below zero what it takes away.
+    pub revenue_minor: i64,
+    /// Pieces that it adds or takes away.
     pub items: i64,
 }
 
@@ -36,11 +36,12 @@ pub struct Happened {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     Placed,
-    /// Adds its amount and pieces.
     Completed,
     Cancelled,
-    /// After it was completed; takes its amount and pieces away.
+    /// After it was completed; its money may have been given back before.
     Returned,
+    /// After it was completed, whoever had it given back.
+    Refunded,
 }
 
 impl What {
@@ -51,15 +52,7 @@ impl What {
             What::Completed => "completed",
             What::Cancelled => "cancelled",
             What::Returned => "returned",
-        }
-    }
-
-    /// How often its amount and pieces count.
-    const fn sign(self) -> i64 {
-        match self {
-            What::Placed | What::Cancelled => 0,
-            What::Completed => 1,
-            What::Returned => -1,
+            What::Refunded => "refunded",
         }
     }
 }
@@ -78,7 +71,9 @@ pub struct Bucket {
     pub cancelled: i64,
     /// Completed orders that were returned then.
     pub returned: i64,
-    /// The totals of those completed less those of the returned; negative where more came back.
+    /// Completed orders whose money was given back then: by staff, or because they were returned.
+    pub refunded: i64,
+    /// The totals of those completed less those of the refunded; negative where more was given back.
     pub revenue: Money,
     /// Pieces of those completed less those of the returned.
     pub items: i64,
@@ -93,6 +88,7 @@ pub(super) const CREATE_TABLE: &str = "create table if not exists {schema}.sales
    completed     bigint not null,
    cancelled     bigint not null,
    returned      bigint not null,
+   refunded      bigint not null,
    revenue_minor numeric not null,
    items         bigint not null,
    primary key (hour, store_id, currency)
@@ -111,8 +107,12 @@ pub(super) const TABLE: Table = Table {
         ("cancelled", "Orders cancelled in it."),
         ("returned", "Completed orders that were returned in it."),
         (
+            "refunded",
+            "Completed orders whose money was given back in it.",
+        ),
+        (
             "revenue_minor",
-            "Totals of those completed less those returned, in the currency's smallest unit.",
+            "Totals of those completed less those refunded, in the currency's smallest unit.",
         ),
         ("items", "Pieces of those completed less those returned."),
     ],
@@ -132,25 +132,25 @@ pub async fn add(
     let schema = schema_name(NAME, generation);
     sqlx::query(&format!(
         "insert into {schema}.sales as s (hour, store_id, currency, placed, completed, cancelled, returned,
-                                          revenue_minor, items)
+                                          refunded, revenue_minor, items)
          select date_trunc('hour', at, 'UTC'), store_id, currency,
                 count(*) filter (where what = 'placed'), count(*) filter (where what = 'completed'),
                 count(*) filter (where what = 'cancelled'), count(*) filter (where what = 'returned'),
-                sum(sign * amount_minor), sum(sign * items)
-           from unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
-                       $7::bigint[]) as h (at, store_id, currency, what, sign, amount_minor, items)
+                count(*) filter (where what = 'refunded'), sum(revenue_minor), sum(items)
+           from unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+                as h (at, store_id, currency, what, revenue_minor, items)
           group by 1, 2, 3
          on conflict (hour, store_id, currency) do update set
            placed = s.placed + excluded.placed, completed = s.completed + excluded.completed,
            cancelled = s.cancelled + excluded.cancelled, returned = s.returned + excluded.returned,
-           revenue_minor = s.revenue_minor + excluded.revenue_minor, items = s.items + excluded.items"
+           refunded = s.refunded + excluded.refunded, revenue_minor = s.revenue_minor + excluded.revenue_minor,
+           items = s.items + excluded.items"
     ))
     .bind(column(happened, |it| it.at))
     .bind(column(happened, |it| it.store_id.as_str()))
     .bind(column(happened, |it| it.currency.as_str()))
     .bind(column(happened, |it| it.what.column()))
-    .bind(column(happened, |it| it.what.sign()))
-    .bind(column(happened, |it| it.amount_minor))
+    .bind(column(happened, |it| it.revenue_minor))
     .bind(column(happened, |it| it.items))
     .execute(executor)
     .await?;
@@ -175,7 +175,7 @@ pub async fn read(
     let revenue = saturating("sum(revenue_minor)");
     let rows = sqlx::query(&format!(
         "select {bucket}, currency, sum(placed)::bigint, sum(completed)::bigint, sum(cancelled)::bigint,
-                sum(returned)::bigint, {revenue}, sum(items)::bigint
+                sum(returned)::bigint, sum(refunded)::bigint, {revenue}, sum(items)::bigint
            from {schema}.sales
           where hour >= $1 and hour < $2 and ($3::text is null or store_id = $3)
           group by 1, 2 order by 1, 2 limit $4"
@@ -194,11 +194,12 @@ pub async fn read(
                 completed: row.try_get(3)?,
                 cancelled: row.try_get(4)?,
                 returned: row.try_get(5)?,
+                refunded: row.try_get(6)?,
                 revenue: Money {
-                    amount_minor: row.try_get(6)?,
+                    amount_minor: row.try_get(7)?,
                     currency: row.try_get(1)?,
                 },
-                items: row.try_get(7)?,
+                items: row.try_get(8)?,
             })
         })
         .collect()

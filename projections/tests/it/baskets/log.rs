@@ -32,7 +32,7 @@ pub struct Log {
     position: i64,
 }
 
-/// When each thing happened to an order, by the type of the event.
+/// When each thing happened to an order and to its money, by the type of the event.
 struct Order {
     payload: Value,
     moments: BTreeMap<String, DateTime<Utc>>,
@@ -42,6 +42,12 @@ struct Order {
 impl Order {
     fn at(&self, what: &str) -> Option<DateTime<Utc>> {
         self.moments.get(&format!("order.{what}")).copied()
+    }
+
+    /// Of one that was completed.
+    fn refunded_at(&self) -> Option<DateTime<Utc>> {
+        self.at("completed")?;
+        self.moments.get("payment.refunded").copied()
     }
 
     fn placed(&self) -> DateTime<Utc> {
@@ -140,8 +146,12 @@ impl Log {
     ) -> Vec<Bucket> {
         let mut buckets: BTreeMap<(DateTime<Utc>, String), Bucket> = BTreeMap::new();
         for order in self.orders.values().filter(|order| order.is_of(store)) {
-            for what in ["created", "completed", "cancelled", "returned"] {
-                let Some(at) = order.at(what).filter(|at| is_within(period, *at)) else {
+            for what in ["created", "completed", "cancelled", "returned", "refunded"] {
+                let at = match what {
+                    "refunded" => order.refunded_at(),
+                    _ => order.at(what),
+                };
+                let Some(at) = at.filter(|at| is_within(period, *at)) else {
                     continue;
                 };
                 let from = beginning(at, granularity);
@@ -155,10 +165,13 @@ impl Log {
                         bucket.revenue.amount_minor += order.amount();
                         bucket.items += order.pieces();
                     }
-                    _ => {
+                    "returned" => {
                         bucket.returned += 1;
-                        bucket.revenue.amount_minor -= order.amount();
                         bucket.items -= order.pieces();
+                    }
+                    _ => {
+                        bucket.refunded += 1;
+                        bucket.revenue.amount_minor -= order.amount();
                     }
                 }
             }
@@ -345,6 +358,7 @@ fn empty(from: DateTime<Utc>, currency: String) -> Bucket {
         completed: 0,
         cancelled: 0,
         returned: 0,
+        refunded: 0,
         revenue: Money {
             amount_minor: 0,
             currency,
@@ -366,6 +380,11 @@ fn orders(entries: &[Entry]) -> BTreeMap<String, Order> {
         if entry.kind == "order.cancelled" {
             order.reason = Some(text(&entry.payload["reason"]));
         }
+    }
+    for entry in entries.iter().filter(|it| it.stream.0 == "payment") {
+        let order = orders.get_mut(entry.payload["order_id"].as_str().unwrap());
+        let order = order.expect("payments are of orders");
+        order.moments.insert(entry.kind.clone(), entry.at);
     }
     orders
 }

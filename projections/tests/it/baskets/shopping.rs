@@ -8,7 +8,9 @@ use std::path::Path;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use domain::stock::StockId;
-use domain::{Channels, NotificationPreferences, OrderId, Quantity, Sealed, Stock, stock, user};
+use domain::{
+    Channels, NotificationPreferences, OrderId, PaymentId, Quantity, Sealed, Stock, stock, user,
+};
 use eventstore::{CommandContext, Stream};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
@@ -80,6 +82,7 @@ pub async fn buy(shop: &Shop, count: usize) -> Bought {
         let purchase = Purchase {
             store: shop.store.clone(),
             order_id: OrderId::new(Uuid::now_v7()),
+            payment_id: PaymentId::new(Uuid::now_v7()),
             customer: customers[&basket.household].clone(),
             basket: basket.clone(),
         };
@@ -211,11 +214,15 @@ async fn profile(shop: &Shop, id: &str) -> user::Command {
     })
 }
 
-/// Writes into the log that the orders were placed when the baskets were bought, and took their time.
+/// Writes into the log that the orders were placed when the baskets were bought, and took their time; money was given back
+/// half a day later.
 pub async fn write_times(shop: &Shop, bought: &Bought) {
     let (mut ids, mut sequences, mut times) = (vec![], vec![], vec![]);
+    let (mut payments, mut refunds) = (vec![], vec![]);
     for (n, purchase) in &bought.0 {
         let mut at: DateTime<Utc> = purchase.basket.at.and_utc();
+        payments.push(purchase.payment_id.to_string());
+        refunds.push(at + TimeDelta::hours(12));
         for sequence in 1..=8_i64 {
             ids.push(purchase.order_id.to_string());
             sequences.push(sequence);
@@ -238,6 +245,16 @@ pub async fn write_times(shop: &Shop, bought: &Bought) {
         .bind(ids)
         .bind(sequences)
         .bind(times)
+        .execute(shop.pool())
+        .await
+        .unwrap();
+    let written = sqlx::query(
+        "update events e set recorded_at = t.at from unnest($1::text[], $2::timestamptz[]) as t (id, at)
+          where e.aggregate_type = 'payment' and e.aggregate_id = t.id",
+    );
+    written
+        .bind(payments)
+        .bind(refunds)
         .execute(shop.pool())
         .await
         .unwrap();

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use read_models::analytics::funnel::{self, Halt, Key};
 use read_models::analytics::orders::{self, Line, Order};
 use read_models::analytics::products::{self, Counted};
+use read_models::analytics::refunds::{self, Refund};
 use read_models::analytics::sales::{self, Happened, What};
 use read_models::analytics::{MODEL, NAME, SHAPE};
 use read_models::{checkpoints, generations};
@@ -68,14 +69,37 @@ pub fn completed(order: Order, seconds: i64) -> Order {
 }
 
 fn happened(order: &Order, what: What, at: Option<DateTime<Utc>>) -> Option<Happened> {
+    let (revenue_minor, items) = match what {
+        What::Completed => (order.amount_minor, order.items),
+        _ => (0, 0),
+    };
     Some(Happened {
         at: at?,
         store_id: order.store_id.clone(),
         currency: order.currency.clone(),
         what,
-        amount_minor: order.amount_minor,
-        items: order.items,
+        revenue_minor,
+        items,
     })
+}
+
+/// Gives the money of orders back, as their payments' events would.
+pub async fn refund(api: &Api, generation: i32, orders: &[&Order], refunded_at: &str) {
+    let refund = |order: &&Order| Refund {
+        order_id: order.id.clone(),
+        refunded_at: at(refunded_at),
+        currency: order.currency.clone(),
+        amount_minor: order.amount_minor,
+    };
+    let given_back: Vec<Refund> = orders.iter().map(refund).collect();
+    let ids: Vec<&str> = orders.iter().map(|order| order.id.as_str()).collect();
+    for _ in 0..2 {
+        refunds::insert(api.pool(), generation, &given_back)
+            .await
+            .unwrap();
+        let happened = refunds::count(api.pool(), generation, &ids).await.unwrap();
+        sales::add(api.pool(), generation, &happened).await.unwrap();
+    }
 }
 
 /// Puts orders in, as their events would.
@@ -102,7 +126,6 @@ pub async fn put(api: &Api, generation: i32, placed: &[Order]) {
             happened(order, What::Placed, Some(order.placed_at)),
             happened(order, What::Completed, order.completed_at),
             happened(order, What::Cancelled, order.cancelled_at),
-            happened(order, What::Returned, order.returned_at),
         ]
     });
     let all: Vec<Happened> = all.flatten().collect();

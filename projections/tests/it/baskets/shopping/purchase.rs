@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use chrono::{TimeZone as _, Utc};
 use domain::fulfilment::{Input, Plan};
 use domain::order::{CancelReason, Command, Customer, Item, Placement};
+use domain::payment::Command as PaymentCommand;
 use domain::stock::StockId;
 use domain::{
-    Currency, DeliveryId, Fulfilment, Order, OrderId, PaymentId, Price, ProductId, Quantity,
-    Sealed, Stock, User, UserId, fulfilment, order, reservation, stock,
+    Currency, DeliveryId, Fulfilment, Money, Order, OrderId, Payment, PaymentId, Price, ProductId,
+    Quantity, Sealed, Stock, User, UserId, fulfilment, order, reservation, stock,
 };
 use eventstore::{CommandContext, EventStore, Stream};
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use super::{Basket, Line};
 pub(super) struct Purchase {
     pub(super) store: EventStore,
     pub(super) order_id: OrderId,
+    pub(super) payment_id: PaymentId,
     pub(super) customer: String,
     pub(super) basket: Basket,
 }
@@ -75,8 +77,10 @@ impl Purchase {
             }
             _ => {}
         }
+        self.pay().await;
         self.step(Command::MarkPaid, Goods::Stay).await;
         if ending == 3 {
+            self.give_back().await;
             let reason = CancelReason::DeliveryUnavailable;
             return self.cancel(reason, Goods::Release).await;
         }
@@ -91,8 +95,45 @@ impl Purchase {
         }
         self.step(Command::Complete, Goods::Commit).await;
         if ending == 5 {
+            self.give_back().await;
             self.step(Command::MarkReturned, Goods::Return).await;
         }
+        if ending == 6 {
+            // As staff do, for whatever was wrong with it.
+            self.give_back().await;
+        }
+    }
+
+    async fn pay(&self) {
+        let amounts = self.basket.items.iter();
+        let amounts = amounts.map(|line| line.unit_price_minor * i64::from(line.quantity));
+        let initiate = PaymentCommand::Initiate {
+            order_id: self.order_id,
+            customer_id: self.customer.parse().unwrap(),
+            amount: Money::new(amounts.sum(), Currency::USD),
+            token: Sealed::new(&self.customer, vec![1]),
+        };
+        let reference = "ch_1".to_owned();
+        self.payment(initiate).await;
+        self.payment(PaymentCommand::Complete { reference }).await;
+    }
+
+    async fn give_back(&self) {
+        let refund = PaymentCommand::Refund {
+            order_id: self.order_id,
+            attempt: 1,
+        };
+        let reference = "re_1".to_owned();
+        self.payment(refund).await;
+        self.payment(PaymentCommand::MarkRefunded { reference })
+            .await;
+    }
+
+    async fn payment(&self, command: PaymentCommand) {
+        let stream = Stream::<Payment>::new(self.payment_id.to_string());
+        let decide = move |payment: &Payment| payment.decide(command.clone());
+        let context = CommandContext::new("pay");
+        self.store.execute(stream, context, decide).await.unwrap();
     }
 
     async fn cancel(&self, reason: CancelReason, goods: Goods) {
@@ -104,7 +145,7 @@ impl Purchase {
             customer_id: self.customer.parse().unwrap(),
             store_id: self.basket.store_id().parse().unwrap(),
             items,
-            payment_id: PaymentId::new(Uuid::now_v7()),
+            payment_id: self.payment_id,
             delivery_id: DeliveryId::new(Uuid::now_v7()),
             payment_token: Sealed::new(&self.customer, vec![1]),
             address: None,
@@ -167,8 +208,8 @@ impl Purchase {
             customer_id: self.customer.parse::<UserId>().unwrap(),
             store_id: self.basket.store_id().parse().unwrap(),
             items: self.stocks().into_iter().map(line).collect(),
-            total: domain::Money::new(1, Currency::USD),
-            payment_id: PaymentId::new(Uuid::now_v7()),
+            total: Money::new(1, Currency::USD),
+            payment_id: self.payment_id,
             delivery_id: DeliveryId::new(Uuid::now_v7()),
             payment_token: Sealed::new(&self.customer, vec![1]),
             address: None,
