@@ -13,6 +13,7 @@ mod point;
 mod postgres;
 mod proxy;
 mod schedule;
+mod stalls;
 pub mod trade;
 
 pub use child::{Child, Process};
@@ -21,3 +22,4 @@ pub use point::{At, Fault};
 pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use schedule::{Schedule, alone};
+pub use stalls::Stalls;

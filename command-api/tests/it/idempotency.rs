@@ -15,6 +15,9 @@ use crate::app::{TestApp, call, registration};
 /// What the append function locks.
 const APPEND_LOCK: i64 = 7_305_801;
 
+/// A bound for what takes a moment on an idle machine.
+const LONG: Duration = Duration::from_secs(60);
+
 fn product(sku: &str) -> Value {
     json!({"sku": sku, "name": "Ale", "price": {"amount_minor": 1, "currency": "EUR"}})
 }
@@ -298,7 +301,7 @@ async fn a_client_that_goes_away_does_not_cancel_its_command() {
     );
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(request.as_bytes()).await.unwrap();
-    testing::until("the append waits", Duration::from_secs(5), async || {
+    testing::until("the append waits", LONG, async || {
         let waiting = "select exists (select from pg_locks where locktype = 'advisory' and not granted
                        and database = (select oid from pg_database where datname = current_database()))";
         sqlx::query_scalar(waiting).fetch_one(&app.database.pool).await.unwrap()
@@ -307,7 +310,7 @@ async fn a_client_that_goes_away_does_not_cancel_its_command() {
     drop(client);
     blocker.close().await.unwrap();
 
-    testing::until("the product is there", Duration::from_secs(5), async || {
+    testing::until("the product is there", LONG, async || {
         app.count("events").await == 2
     })
     .await;

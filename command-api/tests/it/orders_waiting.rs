@@ -148,12 +148,12 @@ async fn an_order_that_halts_is_told() {
 #[tokio::test]
 async fn after_its_time_the_answer_is_how_far_it_has_come() {
     let shop = Shop::open().await;
-    let (id, answer) = waited_for(&shop, "k", 2).await;
+    let (id, answer) = waited_for(&shop, "k", 5).await;
     let reserved = shop.advance(&id, order::Command::MarkReserved).await;
     let answer = answer.await.unwrap();
     assert_eq!(told(&answer), (201, &json!("reserved"), &Value::Null));
     assert_eq!(answer.body["position"], reserved.position);
-    assert_eq!(answer.headers["preference-applied"], "wait=2");
+    assert_eq!(answer.headers["preference-applied"], "wait=5");
     let call = shop.app.post("/orders").by(&shop.customer).key("none");
     let call = call.header("prefer", "wait=0");
     let at_once = call.json(&basket(&[("ALE-1", 6)])).await.ok();

@@ -125,6 +125,9 @@ async fn with_store<T>(url: &str, plans: &str, work: impl AsyncFnOnce(&EventStor
     done
 }
 
+/// Waves are large: who is last in one waits for all before it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Appends this many events in all the ways there are: with command ids, timers, data keys, refusals and no-ops, on new streams
 /// and on known ones. A command that was refused.
 async fn grow(url: &str, events: usize) -> Uuid {
@@ -151,6 +154,7 @@ async fn grow(url: &str, events: usize) -> Uuid {
 async fn append(store: &EventStore, number: usize) -> Outcome {
     const SOMETIMES: usize = 50;
     let mut context = once(command(number), "d");
+    context.deadline = tokio::time::Instant::now() + PATIENCE;
     if number.is_multiple_of(SOMETIMES) {
         let key = store.sealer().new_key(&format!("subject-{number}"));
         context.data_keys = vec![key];

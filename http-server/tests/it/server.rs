@@ -1,7 +1,7 @@
 //! The accept loop: time-outs, bounds, drain.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -182,19 +182,17 @@ async fn a_running_request_is_answered_before_the_server_stops() {
 
 #[tokio::test]
 async fn clients_that_send_nothing_or_half_a_head_do_not_hold_the_drain_up() {
-    let server = Running::start(Router::new(), EdgeConfig::default()).await;
+    let limits = ServerLimits {
+        drain: Duration::from_secs(3_600),
+        ..ServerLimits::default()
+    };
+    let server = Running::start_with(Router::new(), EdgeConfig::default(), limits).await;
     let _silent = connect(&server).await;
     let mut half = connect(&server).await;
     half.write_all(b"GET / HT").await.unwrap();
     // Both are accepted once a third one, behind them, is answered.
     assert_eq!(server.get("/nothing").await.status(), 404);
-    let began = Instant::now();
     server.stop().await;
-    assert!(
-        began.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Api {
         answer(request.send().await.unwrap()).await
     }
 
-    /// Anything, of a path from the root.
+    /// Anything, of a path from the root. A query for a position waits as long as a query may, unless it says otherwise.
     pub async fn send(
         &self,
         method: Method,
@@ -99,6 +99,13 @@ impl Api {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        let has = |wanted: &str| {
+            let mut names = headers.iter().map(|(name, _)| name);
+            names.any(|name| name.eq_ignore_ascii_case(wanted))
+        };
+        if has("nakku-min-position") && !has("prefer") {
+            request = request.header("prefer", "wait=10");
         }
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal::SIGTERM;
 use reqwest::Method;
 use serde_json::json;
+use sqlx::PgPool;
 use testing::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,7 +35,7 @@ async fn a_message_under_way_at_the_end_is_known_as_sent() {
         .with("NAKKU_WEBHOOK_SECRET", SECRET)
         .start("up --port 0 --no-seed");
     let url = up.ready().await;
-    prefers_the_web_hook(&Api::new(&url)).await;
+    prefers_the_web_hook(&Api::new(&url), &database.pool).await;
 
     let (mut call, _) = timeout(TOLD_MAX, receiver.accept()).await.unwrap().unwrap();
     let mut request = [0; 1_024];
@@ -59,13 +60,19 @@ async fn a_message_under_way_at_the_end_is_known_as_sent() {
     assert_eq!(events, ["notification.attempted", "notification.sent"]);
 }
 
-async fn prefers_the_web_hook(visitor: &Api) {
+async fn prefers_the_web_hook(visitor: &Api, pool: &PgPool) {
     let email = "ada@example.org";
     let body = json!({"email": email, "name": "Ada", "password": PASSWORD});
     let registered = visitor.post("/users/register", &[], &body).await;
     let registered = registered.expect(201).body;
     let id = registered["id"].as_str().unwrap();
     let customer = visitor.logged_in(email, PASSWORD).await;
+    // Of the greeting it is decided by then how it is told.
+    until("the greeting is sent", TOLD_MAX, async || {
+        let sent = "select exists (select from events where event_type = 'notification.sent')";
+        sqlx::query_scalar(sent).fetch_one(pool).await.unwrap()
+    })
+    .await;
     let mail = json!({"email": true, "webhook": false, "log": false});
     let hook = json!({"email": false, "webhook": true, "log": false});
     let preferences = json!({"order": mail, "payment": mail, "delivery": mail, "account": hook});

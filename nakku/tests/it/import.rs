@@ -244,7 +244,7 @@ async fn an_import_that_is_interrupted_or_killed_goes_on_when_it_is_repeated() {
         let status = import.end(signal).await;
         if signal == SIGINT {
             assert_eq!(status.code(), Some(1));
-            let said = import.complaints();
+            let said = import.written().await;
             assert!(
                 said.contains("interrupted: 500 lines are accepted"),
                 "{said}"

@@ -17,7 +17,7 @@ async fn shop(settings: Settings) {
         .with("DATABASE_URL", &database.url)
         .with("NAKKU_DATA_DIR", directory.path())
         .with("NAKKU_ADMIN_PASSWORD", PASSWORD)
-        .with("NAKKU_PAYMENT_TIMEOUT", "2")
+        .with("NAKKU_PAYMENT_TIMEOUT", "10")
         .start("up --port 0");
     let url = server.ready().await;
     let staff = Api::new(&url).logged_in(ADMINISTRATOR, PASSWORD).await;

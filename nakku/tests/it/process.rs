@@ -163,15 +163,14 @@ impl Nakku {
         let what = format!("`nakku {}` says `{prefix}…`", self.line);
         let (stdout, child) = (self.stdout.clone(), &mut self.child);
         until(&what, START_MAX, async || {
-            if let Some(status) = child.try_wait().unwrap() {
-                // What it wrote last may still be on its way.
-                tokio::task::yield_now().await;
-                assert!(
-                    stdout.find(prefix).is_some(),
-                    "it ended with {status} before {what}"
-                );
+            let ended = child.try_wait().unwrap();
+            // What it wrote last may still be on its way.
+            let is_all = stdout.is_ended();
+            let is_said = stdout.find(prefix).is_some();
+            if let (Some(status), true) = (ended, is_all) {
+                assert!(is_said, "it ended with {status} before {what}");
             }
-            stdout.find(prefix).is_some()
+            is_said
         })
         .await;
         self.stdout.find(prefix).unwrap()

@@ -225,7 +225,7 @@ async fn a_paused_model_stands_still_until_it_is_resumed() {
     until("the model stands still", async || {
         sku += 1;
         let (_, position) = shop.create_product(&format!("sku-{sku}"), 1).await;
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(300);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(2);
         let waited =
             read_models::positions::await_position(shop.pool(), "products", position, deadline);
         waited.await.is_err()

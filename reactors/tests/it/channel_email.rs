@@ -114,7 +114,7 @@ async fn a_mail_without_an_answer_may_have_arrived() {
     assert_eq!(server.mails().len(), 1);
 
     let impatient = EmailSettings {
-        deadline: Duration::from_secs(1),
+        deadline: Duration::from_secs(4),
         ..settings(&server)
     };
     let channel = EmailChannel::new(&impatient).unwrap();

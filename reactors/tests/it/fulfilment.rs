@@ -18,7 +18,7 @@ use reactors::payment_provider::{
 use std::time::Duration;
 use testing::until;
 
-use crate::shop::{LONG, SHORT, Shop};
+use crate::shop::{LONG, PATIENT, SHORT, Shop};
 
 fn built_in() -> impl PaymentProvider {
     let patience = Calls {
@@ -28,11 +28,6 @@ fn built_in() -> impl PaymentProvider {
     };
     Patient::with_patience(BuiltInProvider, patience)
 }
-
-const PATIENT: fulfilment::Patience = fulfilment::Patience {
-    payment: Duration::from_secs(60),
-    reply: Duration::from_secs(60),
-};
 
 #[tokio::test]
 async fn an_order_is_reserved_paid_scheduled_and_completed_under_one_correlation_id() {

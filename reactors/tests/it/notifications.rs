@@ -18,7 +18,7 @@ use reactors::payment_provider::BuiltInProvider;
 use testing::{MailServer, Protection, WebhookReceiver, until};
 use tokio_util::sync::CancellationToken;
 
-use crate::shop::{LONG, SHORT, Shop};
+use crate::shop::{LONG, PATIENT, Shop};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -125,7 +125,7 @@ async fn users_are_told_by_their_preferences_by_mail_and_by_web_hook() {
     let early = shop.customer("early").await;
     notify(&mut shop, &ways);
     begun(&shop).await;
-    shop.everybody(BuiltInProvider, SHORT);
+    shop.everybody(BuiltInProvider, PATIENT);
 
     let ada = shop.customer("ada").await;
     let preferences = NotificationPreferences {

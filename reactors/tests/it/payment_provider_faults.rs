@@ -16,8 +16,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// For calls that are to end without an answer.
 const SHORT: Patience = Patience {
-    call: Duration::from_millis(700),
-    attempt: Duration::from_millis(300),
+    call: Duration::from_secs(5),
+    attempt: Duration::from_secs(2),
     pause: Duration::from_millis(10),
 };
 

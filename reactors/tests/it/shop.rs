@@ -38,6 +38,12 @@ pub const SHORT: Patience = Patience {
     reply: Duration::from_millis(300),
 };
 
+/// For tests in which everybody answers, however busy the machine.
+pub const PATIENT: Patience = Patience {
+    payment: Duration::from_secs(60),
+    reply: Duration::from_secs(60),
+};
+
 pub struct Shop {
     pub store: EventStore,
     /// What its reactors share.

@@ -30,14 +30,20 @@ async fn what_kafka_has_comes_from_kafka() {
     deposit(&store, "a", 1).await.unwrap();
     until_published(&database.pool, 1).await;
     read_to(&mut feed, 0, 1, 10).await;
-    let before = feed.events_from_log();
-    for round in 0..100 {
-        deposits(&store, &format!("account-{round}"), 20).await;
-    }
-    read_to(&mut feed, 1, 2_001, 100).await;
-    let from_log = feed.events_from_log() - before;
-    // Not none: on a machine that stands still for a second the log helps out.
-    assert!(from_log < 1_000, "{from_log} of 2,000 came from the log");
+    let mut head = 1;
+    // Not at once, and not all of it: on a machine that stands still for a second the log helps out.
+    testing::until("Kafka brings most of 2,000", LONG, async || {
+        let before = feed.events_from_log();
+        for number in 0..100 {
+            deposits(&store, &format!("account-{number}"), 20).await;
+        }
+        let last = head + 2_000;
+        until_published(&database.pool, last).await;
+        read_to(&mut feed, head, last, 100).await;
+        head = last;
+        feed.events_from_log() - before < 1_000
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -142,8 +148,11 @@ async fn records_of_others_are_passed_over() {
         .unwrap();
     let before = feed.records_refused();
     read_to(&mut feed, 0, 10, 100).await;
-    assert!(feed.next(10).await.unwrap().is_empty());
-    assert_eq!(feed.records_refused() - before, 3, "each is counted");
+    testing::until("each is counted", LONG, async || {
+        assert!(feed.next(10).await.unwrap().is_empty());
+        feed.records_refused() - before == 3
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use eventstore::EventStore;
-use faults::{At, Process, trade};
+use faults::{At, Process, Stalls, trade};
 use projections::{ReadModel, verify};
 use read_models::replays::{self, Kind, Replay, Request, State};
 use read_models::search::{DirectoryId, Document, Snapshot};
@@ -20,6 +20,9 @@ use super::SOON;
 
 pub(crate) struct Shop {
     pub(crate) database: Database,
+    pub(crate) stalls: Stalls,
+    /// Where these are watched.
+    _beside: Database,
     pub(crate) store: EventStore,
     pub(crate) trade: trade::Trade,
     /// Holds the index, in a folder of its own that may be a file system of its own.
@@ -34,7 +37,10 @@ impl Shop {
         std::fs::create_dir(&data_directory).unwrap();
         let database = testing::database().await;
         let store = trade::open(database.pool.clone()).await.unwrap();
+        let beside = testing::empty_database().await;
         Shop {
+            stalls: Stalls::watch(beside.pool.clone()).await,
+            _beside: beside,
             trade: trade::Trade::new(store.clone(), seed),
             store,
             database,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use eventstore::{KafkaSettings, Lease};
-use faults::{At, Fault, Process, Schedule, alone};
+use faults::{At, Fault, Process, Schedule, Stalls, alone};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sqlx::PgPool;
@@ -13,7 +13,7 @@ use super::dump::{Counts, checked, records};
 use super::shop::Shop;
 use super::{SOON, topics};
 
-/// From the leader's end until its successor has published.
+/// From the leader's end until its successor has published, but for the time in which the machine stood still.
 const TAKE_OVER_MAX: Duration = Duration::from_secs(5);
 
 /// Where a leader freezes: with records handed to the client, with answers in hand, before its checkpoint moves. Each with
@@ -75,6 +75,8 @@ async fn shop() -> (Shop, KafkaSettings) {
 /// Each leader is killed in turn; the stand-by leads, and a new one stands by.
 async fn kills(seed: u64, rounds: usize) -> Vec<Duration> {
     let (shop, settings) = shop().await;
+    let pool = &shop.database.pool;
+    let stalls = Stalls::watch(pool.clone()).await;
     let writing = shop.write(seed, Duration::from_millis(20));
     let mut leader = shop.relay(&settings, "relay 0", None);
     shop.led_by("relay 0").await;
@@ -83,14 +85,14 @@ async fn kills(seed: u64, rounds: usize) -> Vec<Duration> {
         let holder = format!("relay {round}");
         let stand_by = ready(shop.relay(&settings, &holder, None)).await;
         shop.publishes(200).await;
-        let killed = now(&shop.database.pool).await;
+        let killed = Moment::now(pool, &stalls).await;
         leader.kill();
-        took.push(taken_over(&shop.database.pool, &holder, killed).await);
+        took.push(taken_over(pool, &stalls, &holder, killed).await);
         leader = stand_by;
     }
     writing.end().await;
     shop.all_published(SOON).await;
-    let counts = checked(&shop.database.pool, &settings).await;
+    let counts = checked(pool, &settings).await;
     assert_eq!(counts.repeats, 0, "Kafka was healthy");
     took
 }
@@ -100,6 +102,7 @@ async fn freezes(seed: u64, rounds: usize) -> (Vec<Duration>, usize, Counts) {
     let mut random = StdRng::seed_from_u64(seed);
     let (shop, settings) = shop().await;
     let pool = &shop.database.pool;
+    let stalls = Stalls::watch(pool.clone()).await;
     let writing = shop.write(seed, Duration::from_millis(20));
     let mut took = Vec::new();
     // Epochs that have ended, each with the head of the log when its holder woke.
@@ -117,17 +120,17 @@ async fn freezes(seed: u64, rounds: usize) -> (Vec<Duration>, usize, Counts) {
         let epoch = epoch(pool).await;
         let mut other = ready(shop.relay(&settings, &second, None)).await;
         sleeper.frozen(SOON).await;
-        let frozen = now(pool).await;
-        took.push(taken_over(pool, &second, frozen).await);
+        let frozen = Moment::now(pool, &stalls).await;
+        took.push(taken_over(pool, &stalls, &second, frozen).await);
         shop.publishes(300).await;
 
         ended.push((epoch, shop.status().await.head));
         sleeper.thaw();
         shop.publishes(300).await;
-        let killed = now(pool).await;
+        let killed = Moment::now(pool, &stalls).await;
         other.kill();
         other.ended(SOON).await;
-        took.push(taken_over(pool, &first, killed).await);
+        took.push(taken_over(pool, &stalls, &first, killed).await);
         drop(sleeper);
     }
     let last = shop.relay(&settings, "last", None);
@@ -148,31 +151,41 @@ async fn ready(mut process: Process) -> Process {
     process
 }
 
-async fn now(pool: &PgPool) -> DateTime<Utc> {
-    sqlx::query_scalar("select clock_timestamp()")
-        .fetch_one(pool)
-        .await
-        .unwrap()
+/// By the database's clock, and how long the machine has stood still by then.
+struct Moment {
+    at: DateTime<Utc>,
+    stalled: Duration,
+}
+
+impl Moment {
+    async fn now(pool: &PgPool, stalls: &Stalls) -> Moment {
+        let clock = sqlx::query_scalar("select clock_timestamp()");
+        Moment {
+            at: clock.fetch_one(pool).await.unwrap(),
+            stalled: stalls.so_far(),
+        }
+    }
 }
 
 async fn epoch(pool: &PgPool) -> i64 {
     Lease::read(pool, "relay").await.unwrap().unwrap().epoch
 }
 
-/// From a moment until this holder moved the checkpoint, by the database's clock.
-async fn taken_over(pool: &PgPool, holder: &str, since: DateTime<Utc>) -> Duration {
+/// From a moment until this holder moved the checkpoint, less what the machine stood still meanwhile.
+async fn taken_over(pool: &PgPool, stalls: &Stalls, holder: &str, since: Moment) -> Duration {
     let mut moved: Option<DateTime<Utc>> = None;
     testing::until(&format!("{holder} publishes"), SOON, async || {
         moved = sqlx::query_scalar("select min(at) from moves where mover = $1 and at > $2")
             .bind(holder)
-            .bind(since)
+            .bind(since.at)
             .fetch_one(pool)
             .await
             .unwrap();
         moved.is_some()
     })
     .await;
-    (moved.unwrap() - since).to_std().unwrap()
+    let took = (moved.unwrap() - since.at).to_std().unwrap();
+    took.saturating_sub(stalls.so_far() - since.stalled)
 }
 
 /// Nobody moved the checkpoint who did not lead, epochs go up, and the checkpoint never went back.

@@ -10,7 +10,7 @@ use domain::{
 use eventstore::{CommandContext, EventStore, KafkaSettings, Stream, Topics, ensure_topics};
 use faults::{At, Process, trade};
 use http_server::Signer;
-use http_server::token::{TOKEN_LIFETIME, generate_key};
+use http_server::token::generate_key;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tempfile::TempDir;
@@ -35,6 +35,9 @@ const PIECES: u32 = 100_000;
 
 /// Who buys.
 const CUSTOMERS: usize = 20;
+
+/// Longer than any run.
+const TOKEN_MAX: Duration = Duration::from_secs(86_400);
 
 /// How long the sagas wait for a charge, and at first for any other answer; how long the provider may take for an attempt.
 const PAYMENT_MILLIS: u64 = 4_000;
@@ -114,11 +117,11 @@ impl Site {
         let mut customers = Vec::new();
         for _ in 0..CUSTOMERS {
             let id = register(&store).await;
-            let token = signer.sign(&id, http_server::Role::Customer, TOKEN_LIFETIME, Utc::now());
+            let token = signer.sign(&id, http_server::Role::Customer, TOKEN_MAX, Utc::now());
             customers.push(Customer { token });
         }
         let staff = Uuid::now_v7().to_string();
-        let courier = signer.sign(&staff, http_server::Role::Staff, TOKEN_LIFETIME, Utc::now());
+        let courier = signer.sign(&staff, http_server::Role::Staff, TOKEN_MAX, Utc::now());
         stock_up(&store).await;
         store.close().await;
         plant_unreadable(&database.pool).await;

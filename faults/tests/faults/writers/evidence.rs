@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use faults::accounts::{Account, AccountEvent, Asked};
 use faults::history::{Answer, Call};
@@ -42,6 +43,8 @@ pub(super) struct Reading {
 pub(super) struct Freeze {
     pub(super) began: u64,
     pub(super) ended: u64,
+    /// How long of that nobody could have done anything.
+    pub(super) stalled: Duration,
     /// The writers of the processes that ran meanwhile.
     pub(super) others: Vec<u32>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use faults::accounts::open;
 use faults::history::now;
-use faults::{At, Fault, Postgres, Proxy, Schedule};
+use faults::{At, Fault, Postgres, Proxy, Schedule, Stalls};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use sqlx::PgPool;
@@ -47,6 +47,7 @@ pub(super) struct Survived {
 pub(super) struct Run {
     fleet: Fleet,
     pool: PgPool,
+    stalls: Stalls,
     /// Readers that fail now and then go through this one.
     proxy: Arc<Proxy>,
     readers: JoinSet<Read>,
@@ -87,6 +88,7 @@ impl Run {
         }
         Run {
             fleet: Fleet::start(site, seed, plant.keeps_uncommitted_states).await,
+            stalls: Stalls::watch(pool.clone()).await,
             pool,
             proxy,
             readers,
@@ -146,12 +148,13 @@ impl Run {
         // Else a cut would be taken for the frozen process's doing.
         cutting.pause(true);
         let others: Vec<usize> = (0..PROCESSES).filter(|other| *other != place).collect();
-        let began = now();
+        let (began, stalled_before) = (now(), self.stalls.so_far());
         tokio::time::sleep(FROZEN_FOR).await;
         let ended = now();
         self.freezes.push(Freeze {
             began,
             ended,
+            stalled: self.stalls.so_far() - stalled_before,
             others: self.fleet.writers_besides(place),
         });
         self.fleet.thaw(place);

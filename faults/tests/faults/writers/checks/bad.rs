@@ -1,5 +1,7 @@
 //! Each checker, fed a run in which its rule is broken and nothing else: one that cannot fail would prove nothing.
 
+use std::time::Duration;
+
 use faults::accounts::{AccountEvent, Asked, Refusal};
 use faults::history::{Answer, Call, Invoked};
 use uuid::Uuid;
@@ -342,10 +344,15 @@ fn a_writer_that_waits_for_a_frozen_process_is_caught() {
     let freeze = |seconds| Freeze {
         began: story.now,
         ended: story.now + seconds * SECOND,
+        stalled: Duration::ZERO,
         others: vec![0],
     };
     let (short, long) = (freeze(1), freeze(3));
-    story.evidence.freezes = vec![short];
+    let stalled = Freeze {
+        stalled: Duration::from_secs(2),
+        ..long.clone()
+    };
+    story.evidence.freezes = vec![short, stalled];
     assert_eq!(story.caught_by(), []);
     story.evidence.freezes = vec![long];
     assert_eq!(story.caught_by(), [Checker::Progress]);

@@ -169,7 +169,7 @@ impl Case<'_> {
         for freeze in &self.evidence.freezes {
             for writer in freeze.others.iter().copied() {
                 let still = self.longest_still(writer, freeze);
-                if still > STILL_MAX {
+                if still > STILL_MAX + freeze.stalled {
                     let found = format!("writer {writer} was told nothing for {still:?}");
                     self.violated(Checker::Progress, found);
                 }
