@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -33,13 +34,15 @@ impl Watched {
 }
 
 impl Stalls {
-    /// Begins to watch the server behind the pool, in a table of its own there.
+    /// Begins to watch a server, in a table of its own there and over a connection of its own: nobody else is waited for.
     ///
     /// # Panics
     /// When the table cannot be made.
-    pub async fn watch(pool: PgPool) -> Stalls {
+    pub async fn watch(server: &PgConnectOptions) -> Stalls {
+        let server = server.clone();
+        let mut connection = server.connect().await.expect("the server is up");
         sqlx::raw_sql("create table pulse as select clock_timestamp() as at")
-            .execute(&pool)
+            .execute(&mut connection)
             .await
             .expect("a database without such a table");
         let watched = Arc::new(Mutex::new(Watched {
@@ -50,12 +53,13 @@ impl Stalls {
         let watch = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(PULSE).await;
-                let beat = sqlx::query("update pulse set at = clock_timestamp()");
-                // While the server is down nobody is alive.
-                if beat.execute(&pool).await.is_ok() {
+                if beat(&mut connection).await.is_ok() {
                     let mut watched = seen.lock().expect("no panic while held");
                     watched.stalled = watched.so_far();
                     watched.alive_at = Instant::now();
+                } else if let Ok(again) = server.connect().await {
+                    // While the server was down nobody was alive.
+                    connection = again;
                 }
             }
         });
@@ -69,6 +73,13 @@ impl Stalls {
     pub fn so_far(&self) -> Duration {
         self.watched.lock().expect("no panic while held").so_far()
     }
+}
+
+async fn beat(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("update pulse set at = clock_timestamp()")
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 impl Drop for Stalls {

@@ -1,7 +1,7 @@
 //! `analytics`: figures about orders, products, stock and customers, of six kinds of streams.
 //!
-//! What a stream has told is a row of its own, which knows the version of that stream; sums change by what is new in
-//! such a row, in the same transaction. So an event that comes twice, or late because its stream was parked, counts once,
+//! What a stream has told is a row of its own, which knows the version of that stream, or, of a refund, whether it was
+//! counted; sums change by what is new in such a row, in the same transaction. So an event that comes twice, or late because its stream was parked, counts once,
 //! in the hour in which it was recorded.
 
 mod changes;

@@ -281,9 +281,15 @@ impl Reactor for Sagas {
         };
         let likely = self.likely(order_id).await?;
         let undo = |context| self.undo(context, order_id, likely, clock.clone(), undone.clone());
-        fail::fail_point!("saga-told-undone");
+        match likely {
+            Likely::Fulfilment => fail::fail_point!("saga-told-undone"),
+            Likely::Return => fail::fail_point!("return-told"),
+        }
         let outcome = give(context, undo).await;
-        fail::fail_point!("saga-undone");
+        match likely {
+            Likely::Fulfilment => fail::fail_point!("saga-undone"),
+            Likely::Return => fail::fail_point!("return-advanced"),
+        }
         if let Err(ExecuteError::Refused {
             error: Refusal::Meanwhile,
             ..

@@ -1,6 +1,6 @@
 //! `analytics`: figures about orders, products, stock and customers, for staff.
 //!
-//! What happened to each order is a row ([`orders`]); what is asked over long periods is counted as it happens
+//! What happened to each order is a row ([`orders`]), and what was given back of it ([`refunds`]); what is asked over long periods is counted as it happens
 //! ([`sales`], [`products`]), the rest is counted when it is asked for ([`funnel`], [`times`]). Hours and days are
 //! those of UTC. Nothing here says who somebody is.
 

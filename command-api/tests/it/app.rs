@@ -1,6 +1,7 @@
 //! The API as a process hosts it, called in process.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -161,6 +162,12 @@ fn router(api: &CommandApi, verifier: &Verifier) -> Router {
         ..EdgeConfig::default()
     };
     edge(router, config)
+}
+
+/// Wrong passwords that one account may be tried with since a moment, at the most: twenty, and one that was forgotten for each
+/// ten seconds.
+pub fn guesses_max(since: Instant) -> u64 {
+    21 + since.elapsed().as_secs() / 10
 }
 
 pub fn registration(email: &str) -> Value {

@@ -147,14 +147,15 @@ async fn a_leader_whose_lease_was_taken_moves_nothing_any_more() {
     let relay = RunningRelay::start(&store, &settings, "frozen");
     deposits(&store, "a", 10).await;
     until_published(&database.pool, 10).await;
-    let lease = loop {
+    let mut lease = None;
+    testing::until("the lease is another's", LONG, async || {
+        // The leader may renew it in between.
         expire_lease(&database.pool, "relay").await;
-        // The leader may have renewed it in between.
         let acquired = Lease::acquire(&database.pool, "relay", "other").await;
-        if let Some(lease) = acquired.unwrap() {
-            break lease;
-        }
-    };
+        lease = acquired.unwrap();
+        lease.is_some()
+    })
+    .await;
     deposits(&store, "a", 10).await;
     testing::until("the first stands by", LONG, async || {
         let status = Relay::status(&database.pool).await.unwrap();
@@ -163,7 +164,7 @@ async fn a_leader_whose_lease_was_taken_moves_nothing_any_more() {
     .await;
     // It may have published them, but it cannot say so.
     assert_eq!(Relay::status(&database.pool).await.unwrap().published, 10);
-    lease.release().await.unwrap();
+    lease.unwrap().release().await.unwrap();
     until_published(&database.pool, 20).await;
     relay.stop().await.unwrap();
     assert_published_once(&settings, 20).await;

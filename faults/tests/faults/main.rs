@@ -7,4 +7,5 @@ mod projections;
 mod relay;
 mod replay;
 mod sagas;
+mod stalls;
 mod writers;

@@ -73,12 +73,13 @@ impl Asking {
         }
     }
 
-    /// An answer that is no failure; where a position is asked for, not from before that.
+    /// An answer that is no failure; where a position is asked for, not from before that, and waited for no longer than an
+    /// owner of the read model may take to be replaced.
     async fn ask(&self, path: &str, min_position: Option<i64>) -> Answer {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let token = min_position.unwrap_or(0).to_string();
-        let headers = [("nakku-min-position", token.as_str())];
-        let headers = &headers[..usize::from(min_position.is_some())];
+        let headers = [("nakku-min-position", token.as_str()), ("prefer", "wait=5")];
+        let headers = min_position.map_or(&headers[..0], |_| &headers);
         let answer = self.api.get(path, headers).await;
         assert_eq!(answer.status, 200, "{path}: {:#}", answer.body);
         answer

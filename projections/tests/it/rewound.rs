@@ -54,14 +54,11 @@ async fn all_notice_and_are_mended(shop: &Shop, workers: Vec<Running>) {
                 .await
                 .unwrap()
                 .unwrap();
+            // It may say for a moment that it has lost its lease.
             row.failure.is_some_and(|failure| {
-                assert!(
-                    failure.contains("the log was rewound below position"),
-                    "{failure}"
-                );
-                assert!(failure.contains("`nakku replay --all`"), "{failure}");
-                assert!(!failure.contains('\n'), "{failure}");
-                true
+                failure.contains("the log was rewound below position")
+                    && failure.contains("`nakku replay --all`")
+                    && !failure.contains('\n')
             })
         })
         .await;

@@ -1,4 +1,5 @@
-//! What happened to each order, and when: the facts that everything about orders is counted from.
+//! What happened to each order, and when: the facts that everything about orders is counted from, but for their money that
+//! was given back.
 
 use std::collections::HashMap;
 

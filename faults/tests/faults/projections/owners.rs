@@ -105,6 +105,7 @@ async fn taken_over(shop: &mut Shop, next: &str) -> f64 {
     shop.reached(&ReadModel::ALL, position).await;
     let stalled = shop.stalls.so_far() - stalled_before;
     let seconds = shop.now().await - began - stalled.as_secs_f64();
+    println!("the machine stood still for {stalled:.2?} meanwhile");
     for consumer in shop.consumers() {
         testing::until(&format!("{next} has {consumer}"), SOON, async || {
             let lease = Lease::read(shop.pool(), &consumer).await.unwrap().unwrap();

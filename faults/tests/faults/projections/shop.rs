@@ -39,7 +39,7 @@ impl Shop {
         let store = trade::open(database.pool.clone()).await.unwrap();
         let beside = testing::empty_database().await;
         Shop {
-            stalls: Stalls::watch(beside.pool.clone()).await,
+            stalls: Stalls::watch(&beside.pool.connect_options()).await,
             _beside: beside,
             trade: trade::Trade::new(store.clone(), seed),
             store,

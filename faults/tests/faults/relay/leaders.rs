@@ -76,7 +76,7 @@ async fn shop() -> (Shop, KafkaSettings) {
 async fn kills(seed: u64, rounds: usize) -> Vec<Duration> {
     let (shop, settings) = shop().await;
     let pool = &shop.database.pool;
-    let stalls = Stalls::watch(pool.clone()).await;
+    let stalls = Stalls::watch(&pool.connect_options()).await;
     let writing = shop.write(seed, Duration::from_millis(20));
     let mut leader = shop.relay(&settings, "relay 0", None);
     shop.led_by("relay 0").await;
@@ -102,7 +102,7 @@ async fn freezes(seed: u64, rounds: usize) -> (Vec<Duration>, usize, Counts) {
     let mut random = StdRng::seed_from_u64(seed);
     let (shop, settings) = shop().await;
     let pool = &shop.database.pool;
-    let stalls = Stalls::watch(pool.clone()).await;
+    let stalls = Stalls::watch(&pool.connect_options()).await;
     let writing = shop.write(seed, Duration::from_millis(20));
     let mut took = Vec::new();
     // Epochs that have ended, each with the head of the log when its holder woke.
@@ -171,21 +171,18 @@ async fn epoch(pool: &PgPool) -> i64 {
     Lease::read(pool, "relay").await.unwrap().unwrap().epoch
 }
 
-/// From a moment until this holder moved the checkpoint, less what the machine stood still meanwhile.
+/// From a moment until this holder has moved the checkpoint, less what the machine stood still meanwhile.
 async fn taken_over(pool: &PgPool, stalls: &Stalls, holder: &str, since: Moment) -> Duration {
-    let mut moved: Option<DateTime<Utc>> = None;
     testing::until(&format!("{holder} publishes"), SOON, async || {
-        moved = sqlx::query_scalar("select min(at) from moves where mover = $1 and at > $2")
-            .bind(holder)
-            .bind(since.at)
-            .fetch_one(pool)
-            .await
-            .unwrap();
-        moved.is_some()
+        let moved = "select exists (select from moves where mover = $1 and at > $2)";
+        let moved = sqlx::query_scalar(moved).bind(holder).bind(since.at);
+        moved.fetch_one(pool).await.unwrap()
     })
     .await;
-    let took = (moved.unwrap() - since.at).to_std().unwrap();
-    took.saturating_sub(stalls.so_far() - since.stalled)
+    let now = Moment::now(pool, stalls).await;
+    let (took, stalled) = (now.at - since.at, now.stalled - since.stalled);
+    println!("{holder} took over after {took}, {stalled:.2?} of which the machine stood still");
+    took.to_std().unwrap().saturating_sub(stalled)
 }
 
 /// Nobody moved the checkpoint who did not lead, epochs go up, and the checkpoint never went back.

@@ -57,7 +57,7 @@ pub(super) fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-/// Every order of the log; each ends, once.
+/// Every order of the log; each ends, once, and may come back after it was completed.
 pub(super) fn orders<'a>(evidence: &'a Evidence, wrong: &mut Vec<String>) -> Vec<Order<'a>> {
     let mut orders = Vec::new();
     for (id, events) in evidence.streams("order") {

@@ -1,5 +1,5 @@
-//! Customers: they order, repeat themselves until they are answered, and some change their minds. And whoever brings it to
-//! them, not always with success.
+//! Customers: they order, repeat themselves until they are answered, and some change their minds; and staff, who say of some
+//! deliveries that they failed.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -49,8 +49,8 @@ enum Turn {
     CalledOffSoon,
     /// The same once it is paid: while a courier is looked for.
     CalledOffOncePaid,
-    /// Its delivery fails for good once it is scheduled: while it is completed.
-    FailsOnceScheduled,
+    /// Staff say that its delivery failed for good once that is booked: while the order is completed.
+    FailsOnceBooked,
     /// The same once it is completed: it comes back.
     FailsOnceCompleted,
 }
@@ -87,7 +87,7 @@ const KINDS: [Kind; 24] = [
     Kind { name: "scarce", wants: Wants::Scarce, ..GOOD },
     Kind { name: "refund fails", token: "tok_refundfails_4", wants: Wants::NoCouriers, ..BAD },
     Kind { name: "refund's answer lost", token: "tok_refundlost_3", wants: Wants::NoCouriers, ..BAD },
-    Kind { name: "fails while it is completed", turn: Turn::FailsOnceScheduled, ..BAD },
+    Kind { name: "fails while it is completed", turn: Turn::FailsOnceBooked, ..BAD },
     Kind { name: "comes back", turn: Turn::FailsOnceCompleted, ..BAD },
     Kind { name: "comes back, refund fails", token: "tok_refundfails_4", turn: Turn::FailsOnceCompleted, ..BAD },
     Kind { name: "comes back, refund's answer lost", token: "tok_refundlost_3", turn: Turn::FailsOnceCompleted, ..BAD },
@@ -104,7 +104,7 @@ const FORGOTTEN: Kind = Kind {
 pub(super) struct Customers {
     crowd: Mutex<Crowd>,
     tokens: Vec<String>,
-    courier: String,
+    staff: String,
     http: Client,
     port: watch::Receiver<Option<u16>>,
     pool: PgPool,
@@ -129,7 +129,7 @@ impl Customers {
                 ordering: JoinSet::new(),
             }),
             tokens: tokens.collect(),
-            courier: site.courier.clone(),
+            staff: site.staff.clone(),
             http: Client::new(),
             port: site.port(),
             pool: site.pool().clone(),
@@ -148,7 +148,7 @@ impl Customers {
                 http: self.http.clone(),
                 port: self.port.clone(),
                 token,
-                courier: self.courier.clone(),
+                staff: self.staff.clone(),
                 pool: self.pool.clone(),
             };
             crowd.ordering.spawn(customer.buy(order));
@@ -229,8 +229,8 @@ struct Customer {
     http: Client,
     port: watch::Receiver<Option<u16>>,
     token: String,
-    /// The token of whoever brings it.
-    courier: String,
+    /// The token of somebody who may do anything to a delivery.
+    staff: String,
     pool: PgPool,
 }
 
@@ -248,20 +248,12 @@ impl Customer {
                 self.call_off(&id).await;
             }
             Turn::CalledOffOncePaid => {
-                if self.comes_to(&id, "order.paid").await {
+                if self.comes_to(&[&id], "order.paid").await {
                     self.call_off(&id).await;
                 }
             }
-            Turn::FailsOnceScheduled => {
-                if self.comes_to(&id, "order.scheduled").await {
-                    self.fail(&id).await;
-                }
-            }
-            Turn::FailsOnceCompleted => {
-                if self.comes_to(&id, "order.completed").await {
-                    self.fail(&id).await;
-                }
-            }
+            Turn::FailsOnceBooked => self.fail_once(&id, "delivery.scheduled").await,
+            Turn::FailsOnceCompleted => self.fail_once(&id, "order.completed").await,
         }
         // Who lost count asks again under the same key, at the end as well.
         let (status, answer) = self.ask(&token, "/orders", &order.key, &order.body).await;
@@ -283,8 +275,8 @@ impl Customer {
         assert!(status.is_success() || is_ended, "{status}: {answer}");
     }
 
-    /// The courier cannot hand it over, and nobody will try again.
-    async fn fail(&mut self, id: &str) {
+    /// It cannot be handed over and nobody will try again, once this has happened; unless it is cancelled before.
+    async fn fail_once(&mut self, id: &str, event_type: &str) {
         let delivery: String = sqlx::query_scalar(
             "select payload ->> 'delivery_id' from events
              where aggregate_type = 'order' and aggregate_id = $1 and event_type = 'order.created'",
@@ -293,10 +285,13 @@ impl Customer {
         .fetch_one(&self.pool)
         .await
         .unwrap();
+        if !self.comes_to(&[id, &delivery], event_type).await {
+            return;
+        }
         let path = format!("/deliveries/{delivery}/fail");
         let key = Uuid::now_v7().to_string();
         let body = json!({"reason": "nobody at home", "final": true});
-        let token = self.courier.clone();
+        let token = self.staff.clone();
         let (status, answer) = self.ask(&token, &path, &key, &body).await;
         assert!(status.is_success(), "{status}: {answer}");
     }
@@ -336,17 +331,18 @@ impl Customer {
         }
     }
 
-    /// Waits until an order has come that far. False where it is cancelled before.
-    async fn comes_to(&self, id: &str, event_type: &str) -> bool {
+    /// Waits until this has happened to an order or its delivery. False where the order is cancelled before.
+    async fn comes_to(&self, ids: &[&str], event_type: &str) -> bool {
         let deadline = Instant::now() + LONG;
         loop {
-            assert!(Instant::now() < deadline, "order {id} goes nowhere");
+            assert!(Instant::now() < deadline, "order {ids:?} goes nowhere");
             let seen: Option<String> = sqlx::query_scalar(
-                "select event_type from events where aggregate_type = 'order' and aggregate_id = $1
+                "select event_type from events
+                 where aggregate_type in ('order', 'delivery') and aggregate_id = any($1)
                    and event_type in ($2, 'order.cancelled')
-                 order by sequence limit 1",
+                 order by position limit 1",
             )
-            .bind(id)
+            .bind(ids)
             .bind(event_type)
             .fetch_optional(&self.pool)
             .await

@@ -19,7 +19,7 @@ use super::{LONG, SOON};
 type Point = (&'static str, u64);
 
 /// Between what the log holds and what sagas and participants do about it.
-const REACTORS: [Point; 30] = [
+const REACTORS: [Point; 32] = [
     ("reactor-parked", 1),
     ("reactor-read", 10),
     ("reactor-handled", 8),
@@ -30,6 +30,8 @@ const REACTORS: [Point; 30] = [
     ("saga-advanced", 20),
     ("saga-told-undone", 6),
     ("saga-undone", 6),
+    ("return-told", 4),
+    ("return-advanced", 4),
     ("saga-time-is-up", 3),
     ("saga-timed-out", 3),
     ("inventory-asked", 8),
@@ -52,7 +54,7 @@ const REACTORS: [Point; 30] = [
     ("append-committed", 15),
 ];
 
-/// Between the request of a customer or a courier and its answer.
+/// Between the request of a customer or of staff and its answer.
 const ORDERS: [Point; 8] = [
     ("order-placing", 6),
     ("order-placed", 6),

@@ -97,7 +97,7 @@ pub(super) struct Site {
     pub(super) provider: PaymentProviderProcess,
     pub(super) customers: Vec<Customer>,
     /// The token of somebody who may do anything to a delivery.
-    pub(super) courier: String,
+    pub(super) staff: String,
     kafka: Option<KafkaSettings>,
     /// Where orders are taken, while somebody takes them.
     port: watch::Sender<Option<u16>>,
@@ -120,8 +120,8 @@ impl Site {
             let token = signer.sign(&id, http_server::Role::Customer, TOKEN_MAX, Utc::now());
             customers.push(Customer { token });
         }
-        let staff = Uuid::now_v7().to_string();
-        let courier = signer.sign(&staff, http_server::Role::Staff, TOKEN_MAX, Utc::now());
+        let id = Uuid::now_v7().to_string();
+        let staff = signer.sign(&id, http_server::Role::Staff, TOKEN_MAX, Utc::now());
         stock_up(&store).await;
         store.close().await;
         plant_unreadable(&database.pool).await;
@@ -135,7 +135,7 @@ impl Site {
             port: watch::Sender::new(None),
             database,
             customers,
-            courier,
+            staff,
             signing_key,
             _directory: directory,
         }

@@ -13,6 +13,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::evidence::{Evidence, Freeze, read_log};
 use super::fleet::{Fleet, PROCESSES, Site};
@@ -26,8 +27,11 @@ const ANSWER_OF_APPEND: &[u8] = b"head";
 const POINTS: [&str; 3] = ["append-decided", LOCKED, "append-committed"];
 const LOCKED: &str = "append-locked";
 
-/// How long a process stands still. Others must not notice much of it.
+/// How long a process stands still, the machine's own stalls aside. Others must not notice much of it.
 const FROZEN_FOR: Duration = Duration::from_secs(3);
+
+/// On a machine that mostly stands still.
+const FREEZE_MAX: Duration = Duration::from_secs(60);
 
 /// Connections of orphaned batches end within this time.
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
@@ -88,7 +92,7 @@ impl Run {
         }
         Run {
             fleet: Fleet::start(site, seed, plant.keeps_uncommitted_states).await,
-            stalls: Stalls::watch(pool.clone()).await,
+            stalls: Stalls::watch(&pool.connect_options()).await,
             pool,
             proxy,
             readers,
@@ -148,13 +152,16 @@ impl Run {
         // Else a cut would be taken for the frozen process's doing.
         cutting.pause(true);
         let others: Vec<usize> = (0..PROCESSES).filter(|other| *other != place).collect();
-        let (began, stalled_before) = (now(), self.stalls.so_far());
-        tokio::time::sleep(FROZEN_FOR).await;
-        let ended = now();
+        let (began, since, stalled_before) = (now(), Instant::now(), self.stalls.so_far());
+        let stalled = || self.stalls.so_far() - stalled_before;
+        testing::until("it was frozen for long enough", FREEZE_MAX, async || {
+            since.elapsed() >= FROZEN_FOR + stalled()
+        })
+        .await;
         self.freezes.push(Freeze {
             began,
-            ended,
-            stalled: self.stalls.so_far() - stalled_before,
+            ended: now(),
+            stalled: stalled(),
             others: self.fleet.writers_besides(place),
         });
         self.fleet.thaw(place);

@@ -1,5 +1,7 @@
 //! What the log says: its events as JSON, summed up one by one. Nothing of the program's own reading of events is used.
 
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -13,6 +15,7 @@ use read_models::analytics::times::{FulfilmentTimes, Times};
 use read_models::products::Money;
 use serde_json::{Value, json};
 
+use self::order::{Order, number, orders, text};
 use crate::shop::Shop;
 
 /// At so few pieces a stock is low, as its events say.
@@ -30,64 +33,6 @@ pub struct Log {
     entries: Vec<Entry>,
     orders: BTreeMap<String, Order>,
     position: i64,
-}
-
-/// When each thing happened to an order and to its money, by the type of the event.
-struct Order {
-    payload: Value,
-    moments: BTreeMap<String, DateTime<Utc>>,
-    reason: Option<String>,
-}
-
-impl Order {
-    fn at(&self, what: &str) -> Option<DateTime<Utc>> {
-        self.moments.get(&format!("order.{what}")).copied()
-    }
-
-    /// Of one that was completed.
-    fn refunded_at(&self) -> Option<DateTime<Utc>> {
-        self.at("completed")?;
-        self.moments.get("payment.refunded").copied()
-    }
-
-    fn placed(&self) -> DateTime<Utc> {
-        self.at("created").unwrap()
-    }
-
-    fn is_of(&self, store: Option<&str>) -> bool {
-        store.is_none_or(|store| self.payload["store_id"] == store)
-    }
-
-    fn currency(&self) -> String {
-        text(&self.payload["total"]["currency"])
-    }
-
-    /// SKU, name, pieces and amount of each line.
-    fn lines(&self) -> Vec<(String, String, i64, i64)> {
-        let lines = self.payload["items"].as_array().unwrap();
-        let line = |line: &Value| {
-            let pieces = number(&line["quantity"]);
-            let amount = number(&line["unit_price"]["amount_minor"]) * pieces;
-            (text(&line["sku"]), text(&line["name"]), pieces, amount)
-        };
-        lines.iter().map(line).collect()
-    }
-
-    fn pieces(&self) -> i64 {
-        self.lines().iter().map(|line| line.2).sum()
-    }
-
-    fn amount(&self) -> i64 {
-        self.lines().iter().map(|line| line.3).sum()
-    }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap().to_owned()
-}
-
-fn number(value: &Value) -> i64 {
-    value.as_i64().unwrap()
 }
 
 fn is_within(period: Period, at: DateTime<Utc>) -> bool {
@@ -365,28 +310,6 @@ fn empty(from: DateTime<Utc>, currency: String) -> Bucket {
         },
         items: 0,
     }
-}
-
-fn orders(entries: &[Entry]) -> BTreeMap<String, Order> {
-    let mut orders: BTreeMap<String, Order> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| entry.stream.0 == "order") {
-        let order = orders.entry(entry.stream.1.clone());
-        let order = order.or_insert_with(|| Order {
-            payload: entry.payload.clone(),
-            moments: BTreeMap::new(),
-            reason: None,
-        });
-        order.moments.insert(entry.kind.clone(), entry.at);
-        if entry.kind == "order.cancelled" {
-            order.reason = Some(text(&entry.payload["reason"]));
-        }
-    }
-    for entry in entries.iter().filter(|it| it.stream.0 == "payment") {
-        let order = orders.get_mut(entry.payload["order_id"].as_str().unwrap());
-        let order = order.expect("payments are of orders");
-        order.moments.insert(entry.kind.clone(), entry.at);
-    }
-    orders
 }
 
 /// A percentile is the time of the order that so many of a hundred did not exceed.

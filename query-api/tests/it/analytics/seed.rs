@@ -93,6 +93,7 @@ pub async fn refund(api: &Api, generation: i32, orders: &[&Order], refunded_at: 
     };
     let given_back: Vec<Refund> = orders.iter().map(refund).collect();
     let ids: Vec<&str> = orders.iter().map(|order| order.id.as_str()).collect();
+    // Twice, as after a checkpoint that was lost: it counts once.
     for _ in 0..2 {
         refunds::insert(api.pool(), generation, &given_back)
             .await
