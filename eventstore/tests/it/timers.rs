@@ -1,21 +1,21 @@
 //! Timers: in the order in which they are due, at least once, whatever ends a process.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+mod bell;
+
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use eventstore::{Decided, DueTimer, EventStore, Stream, Timer, TimerChange, TimerHandler, Timers};
+use eventstore::{Decided, EventStore, Stream, Timer, TimerChange, TimerHandler, Timers};
 use serde_json::json;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use testing::Database;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::bell::Bell;
 use crate::publishing::{LONG, expire_lease};
 use crate::support::{Account, AccountEvent, Error, context, open};
 
@@ -55,112 +55,6 @@ fn ago(millis: u64) -> DateTime<Utc> {
 
 fn in_a_moment(millis: u64) -> DateTime<Utc> {
     Utc::now() + Duration::from_millis(millis)
-}
-
-/// Writes down what is due, and clears it.
-struct Bell {
-    store: EventStore,
-    state: Mutex<State>,
-    released: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    fired: Vec<String>,
-    held: HashSet<String>,
-    /// By name, attempts that fail before one works.
-    failures: HashMap<String, usize>,
-    under_way: HashSet<String>,
-    most_under_way: usize,
-    /// When a timer is moved to instead of being cleared.
-    moved: HashMap<String, DateTime<Utc>>,
-}
-
-impl Bell {
-    fn new(store: &EventStore) -> Arc<Self> {
-        Arc::new(Self {
-            store: store.clone(),
-            state: Mutex::default(),
-            released: Notify::new(),
-        })
-    }
-
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap());
-        self.released.notify_waiters();
-    }
-
-    fn fired(&self) -> Vec<String> {
-        self.state.lock().unwrap().fired.clone()
-    }
-
-    async fn until_fired(&self, count: usize) {
-        let what = format!("{count} timers were acted on");
-        testing::until(&what, LONG, async || self.fired().len() >= count).await;
-    }
-
-    fn is_held(&self, name: &str) -> bool {
-        self.state.lock().unwrap().held.contains(name)
-    }
-
-    fn begin(&self, name: &str) {
-        self.set(|state| {
-            assert!(
-                state.under_way.insert(name.to_owned()),
-                "{name} twice at once"
-            );
-            state.most_under_way = state.most_under_way.max(state.under_way.len());
-        });
-    }
-
-    fn end(&self, name: &str) -> Option<DateTime<Utc>> {
-        let mut state = self.state.lock().unwrap();
-        state.under_way.remove(name);
-        state.fired.push(name.to_owned());
-        state.moved.remove(name)
-    }
-
-    fn fails(&self, name: &str) -> bool {
-        let mut state = self.state.lock().unwrap();
-        let Some(failures) = state
-            .failures
-            .get_mut(name)
-            .filter(|failures| **failures > 0)
-        else {
-            return false;
-        };
-        *failures -= 1;
-        state.under_way.remove(name);
-        true
-    }
-}
-
-#[async_trait]
-impl TimerHandler for Bell {
-    fn prefix(&self) -> &'static str {
-        "bell/"
-    }
-
-    async fn fire(&self, timer: &DueTimer) -> anyhow::Result<()> {
-        assert_eq!(timer.payload, json!({ "name": timer.name }));
-        self.begin(&timer.name);
-        loop {
-            let released = self.released.notified();
-            if !self.is_held(&timer.name) {
-                break;
-            }
-            released.await;
-        }
-        if self.fails(&timer.name) {
-            return Err(anyhow!("nobody answers"));
-        }
-        let next = match self.end(&timer.name) {
-            Some(due_at) => self::timer(&timer.name, due_at),
-            None => clear(&timer.name),
-        };
-        change(&self.store, vec![next]).await;
-        Ok(())
-    }
 }
 
 struct Running {
