@@ -10,8 +10,9 @@ mod until;
 
 pub use database::{Database, database, empty_database, server_url};
 pub use server::{
-    Mail, MailServer, Payment, PaymentProviderProcess, PaymentRequest, Performed, Protection,
-    WebhookCall, WebhookReceiver,
+    ClosedBy, Mail, MailServer, Payment, PaymentProviderProcess, PaymentRequest, Performed,
+    Protection, UpstreamBehaviour, UpstreamConnection, UpstreamEffect, UpstreamProcess,
+    UpstreamRequest, WebhookCall, WebhookReceiver,
 };
 pub use until::until;
 

@@ -2,17 +2,23 @@
 
 mod mail;
 mod payment_provider;
+mod upstream;
 mod webhook;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use mail::{Mail, MailServer, Protection};
 pub use payment_provider::{Payment, PaymentProviderProcess, PaymentRequest, Performed};
+pub use upstream::{
+    ClosedBy, UpstreamBehaviour, UpstreamConnection, UpstreamEffect, UpstreamProcess,
+    UpstreamRequest,
+};
 pub use webhook::{WebhookCall, WebhookReceiver};
 
 /// A running server. Dropping it kills it; it also ends by itself with the process that started it.
@@ -98,7 +104,13 @@ fn spawn(script: &str, dir: &Path, port: u16, settings: &Value) -> (Child, u16) 
     (child, port)
 }
 
-fn interpreter() -> PathBuf {
+fn interpreter() -> &'static Path {
+    // Looking for it takes longer than a server needs to start.
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(find_interpreter)
+}
+
+fn find_interpreter() -> PathBuf {
     let output = Command::new(root().join("scripts/servers-python"))
         .stderr(Stdio::inherit())
         .output()

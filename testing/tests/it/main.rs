@@ -1,4 +1,7 @@
 //! The ground that every other test stands on.
+#![expect(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
+
+mod upstream;
 
 use std::time::Duration;
 
