@@ -24,6 +24,7 @@ check:
 faults:
 	scripts/install-engines --kafka
 	NAKKU_FAULTS_LONG=yes scripts/with-engines --kafka cargo test --workspace --test faults -- --nocapture --test-threads 1
+	NAKKU_FAULTS_LONG=yes scripts/with-engines cargo test --workspace --test it gateway_kills -- --nocapture
 
 fmt:
 	cargo fmt --all
@@ -31,13 +32,16 @@ fmt:
 docs:
 	cargo doc --workspace --no-deps --open
 
-# Ratios to what bounds us (pgbench, a scan, Tantivy, a bare producer), and how well products are found, in turns on engines
-# of its own; optimised, so it compiles once more, and takes minutes.
+# Ratios to what bounds us (pgbench, a scan, Tantivy, a bare producer), how well products are found, and the gateway where
+# things go wrong, in turns on engines of its own; optimised, so it compiles once more, and takes minutes. Beside nginx and
+# Envoy only where they are installed: bench/peers/gateway.sh says how.
 bench:
 	scripts/install-engines --kafka
 	cargo build --release --package nakku
 	target/release/nakku bench append
 	target/release/nakku bench replay
 	target/release/nakku bench quality --catalogue nakku/seed/catalogue.ndjson.gz
+	target/release/nakku bench gateway
+	if bench/peers/gateway.sh possible; then bench/peers/gateway.sh; fi
 	scripts/with-engines --kafka sh -c \
 	  'DATABASE_URL=$$NAKKU_TEST_DATABASE_URL KAFKA_BROKERS=$$NAKKU_TEST_KAFKA_BROKERS target/release/nakku bench relay'

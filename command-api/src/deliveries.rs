@@ -9,7 +9,7 @@ use eventstore::{CommandContext, EventStore, Executed, Stream};
 use http_server::Problem;
 use serde::{Deserialize, Serialize};
 
-use crate::elsewhere::KnownUser;
+use crate::elsewhere::{Asking, KnownUser};
 use crate::problems::of_states;
 use crate::{CommandApi, execute, problems};
 
@@ -45,11 +45,13 @@ pub async fn assign(
     id: DeliveryId,
     courier_id: UserId,
     actor: Actor,
+    asking: Asking,
 ) -> Result<Executed, Problem> {
     let is_able_elsewhere = match &api.user_directory {
         None => None,
         Some(users) => {
-            let user = users.user(courier_id).await?.filter(KnownUser::is_active);
+            let user = users.user(courier_id, asking).await?;
+            let user = user.filter(KnownUser::is_active);
             Some(is_able(user.and_then(|user| user.role)))
         }
     };

@@ -2,17 +2,17 @@
 
 mod http;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::product::Name;
 use domain::{Price, ProductId, Role, Sku, UserId};
-use http_server::Problem;
+use http_server::{Ctx, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::problems;
 
-pub use http::{HttpService, UrlError};
+pub use http::HttpService;
 
 /// SKUs that one question names at most.
 pub const SKUS_MAX: usize = 200;
@@ -27,7 +27,7 @@ pub trait UserDirectory: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unreachable`].
-    async fn user(&self, id: UserId) -> Result<Option<KnownUser>, Unreachable>;
+    async fn user(&self, id: UserId, asking: Asking) -> Result<Option<KnownUser>, Unreachable>;
 }
 
 /// Where products are.
@@ -37,7 +37,33 @@ pub trait Catalogue: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unreachable`].
-    async fn products(&self, skus: &[Sku]) -> Result<Vec<KnownProduct>, Unreachable>;
+    async fn products(
+        &self,
+        skus: &[Sku],
+        asking: Asking,
+    ) -> Result<Vec<KnownProduct>, Unreachable>;
+}
+
+/// On behalf of which request another service is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking {
+    deadline: Instant,
+    /// Through how many of our services the request came.
+    pub(crate) hops: u32,
+}
+
+impl Asking {
+    pub(crate) fn of(ctx: &Ctx) -> Self {
+        Self {
+            deadline: ctx.deadline,
+            hops: ctx.hops,
+        }
+    }
+
+    /// How much time the request has left.
+    pub(crate) fn left(self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
 }
 
 /// A user as services tell each other.

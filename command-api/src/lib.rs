@@ -16,7 +16,6 @@ mod execute;
 mod member;
 mod refresh_tokens;
 mod routes;
-mod service_token;
 
 pub mod deliveries;
 pub mod elsewhere;
@@ -47,7 +46,6 @@ use attempts::Attempts;
 use elsewhere::{Catalogue, UserDirectory};
 use routes::deliveries::AssignDelivery;
 use routes::orders::CancelOrder;
-use service_token::ServiceToken;
 
 /// Where the routes of [`router`] are nested; what `Location` headers begin with.
 pub const API_PREFIX: &str = "/api/v1";
@@ -98,7 +96,6 @@ pub struct CommandApi {
     waiting: orders::Waiting,
     user_directory: Option<Arc<dyn UserDirectory>>,
     catalogue: Option<Arc<dyn Catalogue>>,
-    service_token: Option<ServiceToken>,
     _background: Arc<DropGuard>,
 }
 
@@ -114,7 +111,6 @@ impl CommandApi {
             waiting: orders::Waiting::new(store.clone()),
             user_directory: None,
             catalogue: None,
-            service_token: None,
             store,
             signer: Arc::new(signer),
             passwords: Passwords::default(),
@@ -129,13 +125,6 @@ impl CommandApi {
     #[must_use]
     pub fn with_user_directory(mut self, users: Arc<dyn UserDirectory>) -> Self {
         self.user_directory = Some(users);
-        self
-    }
-
-    /// Other services are known by this token; without one, [`internal`] answers nobody.
-    #[must_use]
-    pub fn with_service_token(mut self, token: &str) -> Self {
-        self.service_token = Some(ServiceToken::new(token));
         self
     }
 

@@ -38,8 +38,10 @@ kinds! {
     DELIVERY_OUT_OF_TURN  CONFLICT     "delivery-out-of-turn"  "the delivery is not where this can be done"
     DELIVERY_TAKEN        CONFLICT     "delivery-taken"        "another courier has the delivery"
     COURIER_NOT_ACTIVE    UNPROCESSABLE_ENTITY "courier-not-active" "the user is no courier who could bring it"
-    SERVICE_UNREACHABLE   SERVICE_UNAVAILABLE "service-unreachable" "another service did not answer"
 }
+
+/// `service-unreachable`, which is a shared one.
+pub const SERVICE_UNREACHABLE: Kind = Kind::SERVICE_UNREACHABLE;
 
 /// 401 for a wrong log-in, told apart from a missing token by its code.
 pub(crate) fn invalid_credentials(detail: &str) -> Problem {

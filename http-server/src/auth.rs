@@ -1,12 +1,15 @@
-//! Who asks: roles, callers, and the extractors by which a handler demands them.
+//! Who asks: roles, callers, services, and the extractors by which a handler demands them.
+
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::context::Arrival;
+use crate::arrival::Arrival;
 use crate::problem::Problem;
+use crate::service_token::Sender;
 
 /// What a user may do; each role may also do what those before it may.
 #[derive(
@@ -100,6 +103,10 @@ pub struct Staff(pub Caller);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin(pub Caller);
 
+/// Another of our services. 401 for everybody else, and where no token of services is set for everybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service;
+
 /// What the edge made of the `Authorization` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Authentication {
@@ -107,6 +114,8 @@ pub(crate) enum Authentication {
     Known(Caller),
     /// Why, in words for the client.
     Refused(&'static str),
+    /// The keys that would tell could not be fetched; until when it is not worth to ask again.
+    NotJudged(Duration),
 }
 
 impl Authentication {
@@ -115,6 +124,10 @@ impl Authentication {
             Authentication::Anonymous => Ok(None),
             Authentication::Known(caller) => Ok(Some(caller.clone())),
             Authentication::Refused(why) => Err(Problem::invalid_token(*why)),
+            Authentication::NotJudged(wait) => Err(Problem::service_unreachable(
+                "the keys that bearer tokens are verified by cannot be fetched now",
+            )
+            .retry_after(*wait)),
         }
     }
 }
@@ -123,10 +136,7 @@ impl<S: Send + Sync> FromRequestParts<S> for OptionalCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Arrival::of(parts)?
-            .authentication
-            .optional()
-            .map(OptionalCaller)
+        Arrival::of(&parts.extensions)?.caller().map(OptionalCaller)
     }
 }
 
@@ -136,6 +146,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let OptionalCaller(caller) = OptionalCaller::from_request_parts(parts, state).await?;
         caller.ok_or_else(|| Problem::unauthenticated("this needs a bearer token"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Service {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match Arrival::of(&parts.extensions)?.sender {
+            Sender::Service => Ok(Service),
+            Sender::Impostor => Err(Problem::invalid_token("the token is not a service's")),
+            Sender::Client => Err(Problem::unauthenticated("this needs the token of services")),
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use uuid::Uuid;
 
-use crate::auth::{Authentication, Caller};
+use crate::arrival::Arrival;
+use crate::auth::Caller;
 use crate::headers::{self, IDEMPOTENCY_KEY, PREFER};
 use crate::problem::{Kind, Problem};
 use crate::tasks::Tasks;
@@ -15,31 +16,6 @@ use crate::trace::Trace;
 
 /// Bytes of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 200;
-/// A command's deadline comes this much before the request's time-out, so that its own, better
-/// answer still reaches the client.
-const DEADLINE_MARGIN: Duration = Duration::from_millis(500);
-
-/// What the edge knows of a request; handed inwards as a request extension.
-#[derive(Debug, Clone)]
-pub(crate) struct Arrival {
-    pub(crate) trace: Trace,
-    pub(crate) correlation_id: Uuid,
-    pub(crate) arrived: Instant,
-    /// Without what `wait` adds.
-    pub(crate) request_max: Duration,
-    pub(crate) wait: Option<Duration>,
-    pub(crate) authentication: Authentication,
-}
-
-impl Arrival {
-    pub(crate) fn of(parts: &Parts) -> Result<&Self, Problem> {
-        parts
-            .extensions
-            .get::<Arrival>()
-            .ok_or_else(|| Problem::internal("the router is not wrapped in `edge`"))
-    }
-}
-
 /// Who asks what under which conditions: the one extractor of a command's handler.
 ///
 /// Refuses (400) an `Idempotency-Key` or `If-Match` that cannot be read, and (401) a bearer token
@@ -50,14 +26,16 @@ pub struct Ctx {
     pub trace: Trace,
     /// `Nakku-Correlation-Id`, else the trace's id.
     pub correlation_id: Uuid,
-    /// When a command must have been decided; before the request times out.
+    /// When a command must have been decided; before the request times out, and before the caller's own time is up.
     pub deadline: Instant,
     /// 1 to 200 printable ASCII characters.
     pub idempotency_key: Option<String>,
-    /// The version in `If-Match: "<version>"`.
+    /// The version in `If-Match: "<version>"`, or `W/"<version>"`.
     pub expected_version: Option<i64>,
-    /// `Prefer: wait=N`, at most 30 s.
+    /// `Prefer: wait=N`, at most 30 s, and no longer than the caller waits.
     pub wait: Option<Duration>,
+    /// The number of our services that the request came through.
+    pub hops: u32,
     tasks: Tasks,
 }
 
@@ -107,15 +85,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Ctx {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let arrival = Arrival::of(parts)?;
+        let arrival = Arrival::of(&parts.extensions)?;
         Ok(Ctx {
             caller: arrival.authentication.optional()?,
             trace: arrival.trace,
             correlation_id: arrival.correlation_id,
-            deadline: arrival.arrived + arrival.request_max.saturating_sub(DEADLINE_MARGIN),
+            deadline: arrival.patience.command_deadline(),
             idempotency_key: idempotency_key(&parts.headers)?,
             expected_version: expected_version(&parts.headers)?,
-            wait: arrival.wait,
+            wait: arrival.patience.useful_wait(),
+            hops: arrival.hops,
             tasks: Tasks::of(&parts.extensions),
         })
     }
@@ -139,8 +118,9 @@ fn expected_version(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let Some(value) = headers::single(headers, &header::IF_MATCH)? else {
         return Ok(None);
     };
-    value
-        .strip_prefix('"')
+    // A compressed answer has a weak tag, of the same version.
+    let tag = value.strip_prefix("W/").unwrap_or(value);
+    tag.strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
         .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
@@ -194,14 +174,18 @@ mod tests {
     }
 
     #[test]
-    fn if_match_is_one_strong_version() {
+    fn if_match_is_one_version() {
         let read = |value: &str| expected_version(&headers(&[(header::IF_MATCH, value)]));
         assert_eq!(read("\"3\"").unwrap(), Some(3));
         assert_eq!(read("\"0\"").unwrap(), Some(0));
+        assert_eq!(read("W/\"3\"").unwrap(), Some(3));
         for wrong in [
             "3",
             "*",
-            "W/\"3\"",
+            "W/3",
+            "w/\"3\"",
+            "W/W/\"3\"",
+            "W/\"3\", W/\"3\"",
             "\"-3\"",
             "\"+3\"",
             "\"\"",

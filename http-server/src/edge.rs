@@ -1,37 +1,47 @@
 //! The layer around every route of a role.
 //!
-//! From the outside in: trace, metrics and the log's line · health and metrics pass by here ·
-//! malformed conditions (400), overload (503), bearer token, rate (429), unknown parameters (400),
-//! size (413) · the time-out · panics (500) · the routes, with problems for unknown paths and methods.
+//! From the outside in: trace, metrics and the log's line · which pages may read the answer · the token of services is taken
+//! off · health and metrics pass by here · malformed conditions (400), overload and time that is up (503), bearer token,
+//! rate (429), unknown parameters (400), size (413) · the time-out · panics (500) · the routes, with problems for unknown
+//! paths and methods.
 
+mod admission;
+mod cors;
+mod inside;
 mod observed;
 mod rate;
 pub mod streaming;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
+use crate::arrival::Arrival;
 use crate::auth::Authentication;
-use crate::context::{Arrival, prefer_wait};
-use crate::headers::{self, CORRELATION_ID};
+use crate::forwarded::TrustedProxies;
+use crate::headers::CORRELATION_ID;
 use crate::health::is_operation;
 use crate::openapi::KnownQueries;
+use crate::patience::Patience;
 use crate::problem::{self, Kind, Problem};
+use crate::service_token::{Sender, ServiceToken};
 use crate::token::Verifier;
 use crate::trace::Trace;
 use observed::Observed;
-use rate::RateLimit;
+use rate::Rates;
+
+pub use cors::{CorsOrigins, InvalidOrigin};
+pub use inside::{hand_in, inner};
+pub use rate::{CLIENTS_MAX, OWN_RATE_BURST, OWN_RATE_PER_SECOND};
 
 /// Size of a request's body. Larger things (a catalogue) are streamed.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -85,6 +95,15 @@ pub struct EdgeConfig {
     pub streamed: &'static [&'static str],
     /// What may stand in a query; where nothing is known of a route, anything.
     pub queries: KnownQueries,
+    /// The token that other services come with. Without one nobody is taken for a service.
+    pub service_token: Option<ServiceToken>,
+    /// Proxies whose word on the client's address counts.
+    pub trusted_proxies: TrustedProxies,
+    /// Routes, as matched, whose requests are counted apart from all others, by address, whoever is logged in: they must
+    /// not use up what others of an address may ask, nor the other way round.
+    pub own_buckets: &'static [&'static str],
+    /// Pages that may call from a browser; by default none but those of the same origin.
+    pub cors: Option<CorsOrigins>,
 }
 
 /// Wraps a role's routes; to be called once, on the outermost router.
@@ -92,106 +111,141 @@ pub struct EdgeConfig {
 /// Replaces the router's fallbacks, so that unknown paths and methods are problems too.
 pub fn edge(router: Router, config: EdgeConfig) -> Router {
     let body_limit = DefaultBodyLimit::max(config.limits.body_bytes);
+    let Limits {
+        rate_per_second,
+        rate_burst,
+        ..
+    } = config.limits;
     let state = Arc::new(Edge {
         running: Semaphore::new(config.limits.running),
-        rate: RateLimit::new(config.limits.rate_per_second, config.limits.rate_burst),
+        rates: Rates::new(rate_per_second, rate_burst, config.own_buckets),
         verifier: config.verifier,
         limits: config.limits,
         streamed: config.streamed,
         queries: config.queries,
+        service_token: config.service_token,
+        trusted_proxies: config.trusted_proxies,
     });
-    router
+    let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(state, observe))
+        .layer(from_fn_with_state(state, admit));
+    let router = match config.cors {
+        Some(origins) => router.layer(origins.layer()),
+        None => router,
+    };
+    router.layer(from_fn(observe))
 }
 
 struct Edge {
     running: Semaphore,
-    rate: RateLimit,
+    rates: Rates,
     verifier: Option<Verifier>,
     limits: Limits,
     streamed: &'static [&'static str],
     queries: KnownQueries,
+    service_token: Option<ServiceToken>,
+    trusted_proxies: TrustedProxies,
 }
 
-async fn observe(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+async fn observe(mut request: Request, next: Next) -> Response {
     let trace = Trace::of(request.headers());
     let observed = Observed::begin(&request, trace);
-    let mut response = edge
-        .answer(request, next, trace)
-        .instrument(observed.span())
-        .await;
+    request.extensions_mut().insert(trace);
+    let mut response = next.run(request).instrument(observed.span()).await;
     let problem = problem::add_trace_id(&mut response, trace);
     observed.end(response.status(), problem);
     response
 }
 
-impl Edge {
-    async fn answer(&self, request: Request, next: Next, trace: Trace) -> Response {
-        // An overloaded process must still be able to say that it lives.
-        if is_operation(request.uri().path()) {
-            return next.run(request).await;
-        }
-        match correlation_id(request.headers(), trace) {
-            Err(problem) => problem.into_response(),
-            Ok(correlation_id) => {
-                Span::current().record("correlation_id", tracing::field::display(correlation_id));
-                let mut response = match self.admitted(request, next, trace, correlation_id).await {
-                    Ok(response) => response,
-                    Err(problem) => problem.into_response(),
-                };
-                let value = HeaderValue::from_str(&correlation_id.to_string());
-                response
-                    .headers_mut()
-                    .insert(CORRELATION_ID, value.expect("a UUID is printable"));
-                response
-            }
-        }
+async fn admit(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let sender = Sender::take(request.headers_mut(), edge.service_token.as_ref());
+    if let Err(problem) = admission::check_framing(&request) {
+        return problem.into_response();
     }
+    // An overloaded process must still be able to say that it lives.
+    if is_operation(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let trace = request.extensions_mut().remove::<Trace>();
+    let trace = trace.unwrap_or_else(Trace::begin);
+    let correlation_id = match admission::correlation_id(request.headers(), trace) {
+        Ok(correlation_id) => correlation_id,
+        Err(problem) => return problem.into_response(),
+    };
+    Span::current().record("correlation_id", tracing::field::display(correlation_id));
+    let begun = Begun {
+        trace,
+        correlation_id,
+        sender,
+    };
+    let mut response = match edge.admitted(request, next, begun).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    };
+    let value = HeaderValue::from_str(&correlation_id.to_string());
+    response
+        .headers_mut()
+        .insert(CORRELATION_ID, value.expect("a UUID is printable"));
+    response
+}
 
+/// The identity of a request that may yet be refused.
+struct Begun {
+    trace: Trace,
+    correlation_id: Uuid,
+    sender: Sender,
+}
+
+impl Edge {
     async fn admitted(
         &self,
         mut request: Request,
         next: Next,
-        trace: Trace,
-        correlation_id: Uuid,
+        begun: Begun,
     ) -> Result<Response, Problem> {
         let arrived = Instant::now();
         let _running = self
             .running
             .try_acquire()
             .map_err(|_| Problem::overloaded())?;
-        check_host(&request)?;
-        reject_nul(request.uri())?;
-        let authentication = self.authenticate(request.headers());
-        if let Authentication::Known(caller) = &authentication {
+        admission::reject_nul(request.uri())?;
+        let Begun {
+            trace,
+            correlation_id,
+            sender,
+        } = begun;
+        let headers = request.headers();
+        let patience = Patience::of(headers, arrived, self.limits.request, PREFER_WAIT_MAX)?;
+        patience.check()?;
+        let is_from_service = sender == Sender::Service;
+        let client_address = self.trusted_proxies.client_of(&request, is_from_service);
+        let arrival = Arrival {
+            trace,
+            correlation_id,
+            patience,
+            authentication: self.authenticate(headers, patience).await?,
+            sender,
+            client_address,
+            hops: admission::hops(headers, sender)?,
+        };
+        if let Authentication::Known(caller) = &arrival.authentication {
             Span::current().record("user_id", caller.user_id.as_str());
         }
-        self.rate.check(&authentication, request.extensions())?;
+        self.rates.check(&request, &arrival)?;
         self.queries.check(&request)?;
         let is_streamed = streaming::is_one_of(self.streamed, &request);
         if !is_streamed {
-            self.check_announced_size(request.headers())?;
+            admission::check_announced_size(request.headers(), self.limits.body_bytes)?;
         }
-        let wait = prefer_wait(request.headers()).map(|wait| wait.min(PREFER_WAIT_MAX));
-        let request_max = self.limits.request;
-        request.extensions_mut().insert(Arrival {
-            trace,
-            correlation_id,
-            arrived,
-            request_max,
-            wait,
-            authentication,
-        });
+        request.extensions_mut().insert(arrival);
         if is_streamed {
             return Ok(next.run(request).await);
         }
         let safe = request.method().is_safe();
-        let limit = request_max + wait.unwrap_or_default();
-        match tokio::time::timeout(limit, next.run(request)).await {
+        match tokio::time::timeout_at(patience.deadline().into(), next.run(request)).await {
             Ok(response) => Ok(response),
             // Nothing was at stake.
             Err(_) if safe => {
@@ -202,77 +256,16 @@ impl Edge {
         }
     }
 
-    fn authenticate(&self, headers: &HeaderMap) -> Authentication {
-        let token = match headers::single(headers, &header::AUTHORIZATION) {
-            Ok(None) => return Authentication::Anonymous,
-            Ok(Some(value)) => bearer(value),
-            Err(_) => None,
-        };
-        match (token, &self.verifier) {
-            (None, _) => Authentication::Refused("the Authorization header is not a bearer token"),
-            (Some(_), None) => Authentication::Refused("bearer tokens are not accepted here"),
-            (Some(token), Some(verifier)) => match verifier.verify(token) {
-                Ok(caller) => Authentication::Known(caller),
-                Err(error) => {
-                    tracing::debug!(%error, "bearer token refused");
-                    Authentication::Refused("the bearer token is not valid or has expired")
-                }
-            },
-        }
+    /// Within the request's time, because keys may have to be waited for.
+    async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        patience: Patience,
+    ) -> Result<Authentication, Problem> {
+        let judged = admission::authenticate(headers, self.verifier.as_ref());
+        let judged = tokio::time::timeout_at(patience.deadline().into(), judged).await;
+        judged.map_err(|_| patience.check().err().unwrap_or_else(Problem::overloaded))
     }
-
-    /// Bodies of unknown length are counted while they are read; this answers the rest before a
-    /// byte of them was taken, also on routes that read no body.
-    fn check_announced_size(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let announced = headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse::<u64>().ok());
-        if announced.is_some_and(|bytes| bytes > self.limits.body_bytes as u64) {
-            let limit = self.limits.body_bytes;
-            return Err(Problem::from(Kind::PAYLOAD_TOO_LARGE)
-                .detail(format!("the body may have at most {limit} bytes")));
-        }
-        Ok(())
-    }
-}
-
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Given as a UUID, else the trace's id.
-fn correlation_id(headers: &HeaderMap, trace: Trace) -> Result<Uuid, Problem> {
-    headers::single(headers, &CORRELATION_ID)?.map_or(Ok(trace.as_uuid()), |text| {
-        Uuid::try_parse(text)
-            .map_err(|_| Problem::bad_request(format!("header {CORRELATION_ID} is not a UUID")))
-    })
-}
-
-/// As RFC 9112 asks: without exactly one `Host`, HTTP/1.1 is not understood. Without a peer the router was called in
-/// process, by a test.
-fn check_host(request: &Request) -> Result<(), Problem> {
-    let is_over_tcp = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .is_some();
-    if !is_over_tcp || request.version() != Version::HTTP_11 {
-        return Ok(());
-    }
-    match headers::single(request.headers(), &header::HOST)? {
-        Some(_) => Ok(()),
-        None => Err(Problem::bad_request("header host is missing")),
-    }
-}
-
-/// PostgreSQL's text cannot hold U+0000, so no path or query may smuggle one in.
-fn reject_nul(uri: &Uri) -> Result<(), Problem> {
-    let has_nul = |text: &str| text.contains("%00");
-    if has_nul(uri.path()) || uri.query().is_some_and(has_nul) {
-        return Err(Problem::bad_request("the address contains U+0000"));
-    }
-    Ok(())
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -1,6 +1,6 @@
 //! Names of the request and response headers beyond HTTP's own, and how one is read.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::problem::Problem;
 
@@ -14,6 +14,16 @@ pub const CORRELATION_ID: HeaderName = HeaderName::from_static("nakku-correlatio
 pub const POSITION: HeaderName = HeaderName::from_static("nakku-position");
 /// `Nakku-Min-Position`: the position that a query's read model must have reached.
 pub const MIN_POSITION: HeaderName = HeaderName::from_static("nakku-min-position");
+/// `Nakku-Timeout-Ms`: what is left of the caller's patience, in milliseconds.
+pub const TIMEOUT_MS: HeaderName = HeaderName::from_static("nakku-timeout-ms");
+/// `Nakku-Service-Token`: the token by which services know each other, beside the client's `Authorization`.
+pub const SERVICE_TOKEN: HeaderName = HeaderName::from_static("nakku-service-token");
+/// `Nakku-Hops`: the number of services that a request came through.
+pub const HOPS: HeaderName = HeaderName::from_static("nakku-hops");
+/// `Forwarded` (RFC 7239): for whom a proxy asks.
+pub const FORWARDED: HeaderName = header::FORWARDED;
+/// `X-Forwarded-For`: the same, as proxies said it before there was a standard.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// `Prefer` (RFC 7240); only `wait=N` is understood.
 pub const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// `Preference-Applied` (RFC 7240): which of the preferences was honoured.

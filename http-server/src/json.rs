@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use crate::arrival::Arrival;
 use crate::problem::{FieldError, Kind, Problem};
 
 /// Wrong members that are named at once: nobody reads more.
@@ -42,7 +43,12 @@ where
             return Err(Problem::from(Kind::UNSUPPORTED_MEDIA_TYPE)
                 .detail("the body must be application/json"));
         }
+        let patience = Arrival::of(request.extensions()).ok().map(|it| it.patience);
         let body = read(request, state).await?;
+        // A handler that outlives its client must not begin with what came too late.
+        if let Some(patience) = patience {
+            patience.check()?;
+        }
         parse(&body).map(Json)
     }
 }

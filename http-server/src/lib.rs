@@ -11,14 +11,19 @@
 //! | [`problem`] | RFC 9457 answers and the table of their codes |
 //! | [`json`], [`params`] | bodies, path and query, each refused as a problem |
 //! | [`auth`], [`token`] | roles and callers; the form of bearer tokens, signed and verified |
-//! | [`context`] | who asks what under which conditions ([`Ctx`]) |
+//! | `service_token`, `forwarded` | what counts of what services and proxies say |
+//! | [`context`], `arrival`, `patience` | who asks what under which conditions ([`Ctx`]), and how long for ([`Arrival`]) |
 //! | [`position`], [`page`], [`answer`] | read your writes; lists; the success of a command |
+//! | [`compression`] | of answers that are the same for everybody |
 //! | [`health`], [`mod@metrics`], [`openapi`] | what operators and clients look at |
 
 pub mod answer;
+mod arrival;
 pub mod auth;
+pub mod compression;
 pub mod context;
 pub mod edge;
+mod forwarded;
 pub mod headers;
 pub mod health;
 pub mod json;
@@ -26,23 +31,28 @@ pub mod metrics;
 pub mod openapi;
 pub mod page;
 pub mod params;
+mod patience;
 pub mod position;
 pub mod problem;
 pub mod server;
+mod service_token;
 pub mod tasks;
 pub mod token;
 pub mod trace;
 
 pub use answer::CommandAnswer;
+pub use arrival::Arrival;
 pub use auth::{Admin, Caller, Courier, OptionalCaller, Role, Staff};
 pub use context::Ctx;
 pub use edge::streaming::Streamed;
 pub use edge::{EdgeConfig, Limits, edge};
+pub use forwarded::TrustedProxies;
 pub use json::Json;
 pub use page::{List, Page};
 pub use params::{Path, Query};
 pub use position::{MinPosition, PositionToken};
 pub use problem::{Kind, Problem};
 pub use server::{Server, ServerLimits};
+pub use service_token::ServiceToken;
 pub use tasks::{Tasks, detach};
 pub use token::{Signer, Verifier};

@@ -4,7 +4,7 @@ mod queries;
 mod refusals;
 
 use axum::Router;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApi};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -37,15 +37,15 @@ pub fn complete(document: &mut OpenApi) {
         .bearer_format("JWT")
         .description(Some("access token from `users/login`, good for 15 minutes"))
         .build();
-    let service = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("the token that all services of an installation share"))
-        .build();
+    let service = ApiKeyValue::with_description(
+        "Nakku-Service-Token",
+        "the token that all services of an installation share",
+    );
     let shared = ComponentsBuilder::new()
         .schema(ProblemDocument::name(), ProblemDocument::schema())
         .schema(FieldError::name(), FieldError::schema())
         .security_scheme(BEARER, SecurityScheme::Http(scheme))
-        .security_scheme(SERVICE, SecurityScheme::Http(service))
+        .security_scheme(SERVICE, SecurityScheme::ApiKey(ApiKey::Header(service)))
         .build();
     let components = document.components.get_or_insert_default();
     components.schemas.extend(shared.schemas);

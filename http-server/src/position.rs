@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 
-use crate::context::Arrival;
+use crate::arrival::Arrival;
 use crate::headers::{self, MIN_POSITION};
 use crate::problem::Problem;
 
@@ -108,11 +108,11 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let arrival = Arrival::of(parts)?;
-        let wait = arrival.wait.unwrap_or(WAIT_DEFAULT).min(WAIT_MAX);
+        let patience = Arrival::of(&parts.extensions)?.patience;
+        let wait = patience.wait().unwrap_or(WAIT_DEFAULT).min(WAIT_MAX);
         Ok(MinPosition {
             tokens: tokens(&parts.headers)?,
-            deadline: arrival.arrived + wait,
+            deadline: patience.query_deadline(wait),
         })
     }
 }

@@ -69,6 +69,7 @@ kinds! {
     INTERNAL                INTERNAL_SERVER_ERROR  "internal"                "the server failed"
     OVERLOADED              SERVICE_UNAVAILABLE    "overloaded"              "the server has too much to do"
     PROJECTION_BEHIND       SERVICE_UNAVAILABLE    "projection-behind"       "the read model has not reached the position"
+    SERVICE_UNREACHABLE     SERVICE_UNAVAILABLE    "service-unreachable"     "another service did not answer"
     OUTCOME_UNKNOWN         SERVICE_UNAVAILABLE    "outcome-unknown"         "whether the command took effect is not known yet"
 }
 
@@ -237,6 +238,14 @@ impl Problem {
     #[must_use]
     pub fn overloaded() -> Self {
         Problem::from(Kind::OVERLOADED).retry_after(RETRY_SOON)
+    }
+
+    /// 503: another service is needed for it, and nothing was done.
+    #[must_use]
+    pub fn service_unreachable(detail: impl Into<String>) -> Self {
+        Problem::from(Kind::SERVICE_UNREACHABLE)
+            .detail(detail)
+            .retry_after(RETRY_SOON)
     }
 
     /// 503: safe to repeat with the same `Idempotency-Key`.

@@ -1,21 +1,23 @@
 //! The form of bearer tokens: JWT, EdDSA over Ed25519, signed by one role and verified by all.
 
+mod fetched;
 mod jwks;
+mod verifier;
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use fetched::FetchedKeys;
 pub use jwks::Jwks;
+pub use verifier::{TokenError, Verifier};
 
-use crate::auth::{Caller, Role};
+use crate::auth::Role;
 
 /// How long an access token is good for: as long as a changed role may take to be in force.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -25,10 +27,6 @@ pub const ISSUER: &str = "nakku";
 pub const AUDIENCE: &str = "nakku-api";
 /// `typ` of an access token (RFC 9068): no other kind of JWT passes for one.
 const TOKEN_TYPE: &str = "at+jwt";
-/// By how much the clocks of two machines may differ.
-const LEEWAY: Duration = Duration::from_secs(5);
-/// Bytes of a token; ours have some 400. Longer ones are not worth a look.
-const TOKEN_BYTES_MAX: usize = 4 * 1024;
 
 /// What a token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,105 +136,15 @@ impl Signer {
     }
 }
 
-/// Why a token is refused: for the log, not for the client.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("the token is not an access token")]
-    NotAnAccessToken,
-    #[error("the token's key is not known")]
-    UnknownKey,
-    #[error(transparent)]
-    Invalid(#[from] jsonwebtoken::errors::Error),
-}
-
-/// Checks tokens against a list of keys; what a token says about its own key is ignored but for
-/// the `kid`.
-#[derive(Debug, Clone)]
-pub struct Verifier {
-    keys: Arc<RwLock<HashMap<String, DecodingKey>>>,
-    validation: Arc<Validation>,
-}
-
-impl Verifier {
-    /// Accepts tokens signed with one of these keys.
-    #[must_use]
-    pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Self {
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.leeway = LEEWAY.as_secs();
-        validation.validate_nbf = true;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        // Otherwise a token without them would pass.
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        let verifier = Verifier {
-            keys: Arc::default(),
-            validation: Arc::new(validation),
-        };
-        verifier.replace_keys(keys);
-        verifier
-    }
-
-    /// Accepts these keys from now on, and no other: for a key set that is fetched anew.
-    pub fn replace_keys(&self, keys: impl IntoIterator<Item = PublicKey>) {
-        let keys = keys
-            .into_iter()
-            .map(|key| (key.kid, DecodingKey::from_ed_der(&key.bytes)))
-            .collect();
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-    }
-
-    /// Whether a token with this `kid` could be accepted; if not, a fetched key set may be old.
-    #[must_use]
-    pub fn knows(&self, kid: &str) -> bool {
-        self.keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(kid)
-    }
-
-    /// Who the token speaks for.
-    ///
-    /// # Errors
-    /// [`TokenError`]: signature, key, form or time does not hold.
-    pub fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::TooLong);
-        }
-        let header = jsonwebtoken::decode_header(token)?;
-        let is_access_token = header
-            .typ
-            .as_deref()
-            .is_some_and(|typ| typ.eq_ignore_ascii_case(TOKEN_TYPE));
-        if !is_access_token || header.crit.is_some() {
-            return Err(TokenError::NotAnAccessToken);
-        }
-        let key = header
-            .kid
-            .and_then(|kid| {
-                self.keys
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get(&kid)
-                    .cloned()
-            })
-            .ok_or(TokenError::UnknownKey)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.validation)?.claims;
-        Ok(Caller {
-            user_id: claims.sub,
-            role: claims.role,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::{Value, json};
 
+    use super::verifier::TOKEN_BYTES_MAX;
     use super::*;
+    use crate::auth::Caller;
 
     fn signer(kid: &str) -> Signer {
         Signer::new(kid, &generate_key()).unwrap()

@@ -12,7 +12,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 pub use arguments::StreamId;
-pub use bench::{AppendBench, Bench, BenchSubject, QualityBench, RelayBench, ReplayBench};
+pub use bench::{
+    AppendBench, Bench, BenchSubject, GatewayBench, QualityBench, RelayBench, ReplayBench,
+};
 pub use demo::Demo;
 pub use sagas::{Sagas, SagasAction};
 
@@ -49,6 +51,12 @@ pub enum Command {
     /// one store and an administrator, whose password is printed once. Prints `ready http://HOST:PORT` when everything
     /// answers. Ends cleanly on SIGINT and SIGTERM.
     Up,
+    /// Role: the one public door, which passes requests on to the others (port 8080)
+    ///
+    /// Finds the services by USER_SERVICE_URL, ORDER_SERVICE_URL, QUERY_SERVICE_URL and so on, each one or several addresses,
+    /// else at the roles' own ports on this machine, and is known to them by NAKKU_SERVICE_TOKEN. Needs neither a database
+    /// nor the keys file: it verifies tokens by the keys that the user service publishes.
+    Gateway,
     /// Role: commands, POST and PUT (port 8081)
     CommandApi,
     /// Role: queries, GET (port 8082)
@@ -294,7 +302,8 @@ fn command() -> clap::Command {
             let scopes: &[Scope] = match subcommand.get_name() {
                 "up" => &[Scope::Up, Scope::React],
                 "react" => &[Scope::Role, Scope::React],
-                "command-api" => &[Scope::Role, Scope::CommandApi],
+                "command-api" => &[Scope::Role, Scope::CommandApi, Scope::Services],
+                "gateway" => &[Scope::Role, Scope::Gateway, Scope::Services],
                 "demo" => &[Scope::Demo],
                 "query-api" | "relay" | "project" | "admin-api" => &[Scope::Role],
                 _ => &[],

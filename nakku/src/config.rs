@@ -8,6 +8,7 @@ mod file;
 mod flags;
 mod masking;
 mod report;
+mod services;
 mod settings;
 mod values;
 
@@ -17,11 +18,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::fulfilment::Patience;
+use http_server::TrustedProxies;
+use http_server::edge::CorsOrigins;
 use secrecy::SecretString;
 
 pub use error::ConfigError;
 pub use flags::{flag_arguments, flags_of};
 pub use report::{EffectiveSetting, Report};
+pub use services::ServiceUrls;
 pub use settings::{SETTINGS, Scope, Setting};
 pub use values::{Context, LogFormat};
 
@@ -56,11 +60,14 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Without repetition.
     pub contexts: Vec<Context>,
-    /// None: users are streams of this log. So are products.
-    pub user_service_url: Option<String>,
-    pub product_service_url: Option<String>,
+    /// The instances of other services. Empty: command-api has users and products in its own log; the gateway takes the
+    /// roles' ports on this machine.
+    pub services: ServiceUrls,
     /// None: no other service is answered.
     pub service_token: Option<SecretString>,
+    pub trusted_proxies: TrustedProxies,
+    /// None: no page of another origin may call.
+    pub cors_origins: Option<CorsOrigins>,
     pub rate_per_second: u32,
     pub rate_burst: u32,
     pub requests_max: usize,
@@ -160,9 +167,12 @@ impl Config {
             port: texts.required("port", values::parsed)?,
             listen: texts.optional("listen", values::parsed)?,
             contexts: texts.required("contexts", values::contexts)?,
-            user_service_url: texts.optional("user_service_url", values::http_url)?,
-            product_service_url: texts.optional("product_service_url", values::http_url)?,
+            services: ServiceUrls::check(texts)?,
             service_token: texts.optional("service_token", values::service_token)?,
+            trusted_proxies: texts
+                .optional("trusted_proxies", values::parsed)?
+                .unwrap_or_default(),
+            cors_origins: texts.optional("cors_origins", values::parsed)?,
             rate_per_second: texts.required("rate_per_second", values::in_range(1..=u32::MAX))?,
             rate_burst: texts.required("rate_burst", values::in_range(1..=u32::MAX))?,
             requests_max: texts.required("requests_max", values::in_range(1..=100_000))?,

@@ -9,7 +9,7 @@ use nakku::config::{Config, ConfigError};
 use nakku::one_line::one_line;
 use nakku::roles::UnknownReactor;
 use nakku::roles::alone::{self, Role};
-use nakku::roles::up;
+use nakku::roles::{gateway, up};
 use nakku::verbs::{self, Ended};
 use nakku::{output, telemetry};
 use projections::UnknownModel;
@@ -61,6 +61,7 @@ fn run(cli: Cli, config: Config) -> anyhow::Result<Ended> {
 async fn run_role_or_verb(command: Command, config: Config) -> anyhow::Result<Ended> {
     let role = match command {
         Command::Up => return up::run(config).await.map(|()| Ended::Well),
+        Command::Gateway => return gateway::run(config).await.map(|()| Ended::Well),
         Command::CommandApi => Role::CommandApi,
         Command::QueryApi => Role::QueryApi,
         Command::Relay(relay) => Role::Relay { from: relay.from },

@@ -1,4 +1,4 @@
-//! Logs, to standard error: standard output carries results only.
+//! Logs, to standard error: standard output carries results only. Metrics, for whoever asks a role.
 
 mod json_lines;
 
@@ -41,6 +41,12 @@ pub fn install(config: &Config) -> anyhow::Result<()> {
         }
     };
     installed.map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))
+}
+
+/// Installs the recorder of metrics, before anything of a role is measured or described: what comes earlier is lost.
+pub fn install_metrics() {
+    http_server::metrics::install();
+    http_client::describe_metrics();
 }
 
 fn log_panic(panic: &PanicHookInfo<'_>) {

@@ -11,7 +11,6 @@
 #![warn(missing_docs)]
 
 mod command;
-mod outward;
 
 pub mod channel;
 pub mod delivery;
@@ -21,4 +20,4 @@ pub mod notification;
 pub mod payment;
 pub mod payment_provider;
 
-pub use outward::{CertificateAuthority, SettingError};
+pub use http_client::{CertificateAuthority, SettingError};

@@ -3,37 +3,25 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::http::StatusCode;
 use domain::{Sku, UserId};
-use reqwest::header::HeaderValue;
-use reqwest::{Client, StatusCode, Url, redirect};
+use http_client::{Call, CallOptions, Upstream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Catalogue, KnownProduct, KnownUser, Unreachable, UserDirectory};
+use super::{Asking, Catalogue, KnownProduct, KnownUser, SKUS_MAX, Unreachable, UserDirectory};
 
-/// For a question with its repetition: a client waits for the answer.
+/// For a question with its repetitions: a client waits for the answer.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// A service that does not even take the connection within this time is down; there is time for one more.
-const CONNECT_DEADLINE: Duration = Duration::from_millis(700);
-/// Before a question is repeated.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Connections kept open between questions.
-const IDLE_CONNECTIONS_MAX: usize = 32;
-/// Shorter than a server of nakku keeps an idle connection.
-const IDLE_MAX: Duration = Duration::from_secs(20);
+/// An attempt's share: there is time for another instance.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// What is told of a product takes a few hundred bytes, its name included.
+const ANSWER_BYTES_MAX: usize = SKUS_MAX * 4 * 1024;
 
-/// No address of a service. Reads as a predicate.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be an address like http://users:8081")]
-pub struct UrlError;
-
-/// A service at an address, as [`UserDirectory`] or [`Catalogue`]. A question is repeated once where the service could not
-/// be reached or failed; both together have two seconds.
-#[derive(Clone)]
+/// A service of other processes, as [`UserDirectory`] or [`Catalogue`]. A question has two seconds.
+#[derive(Debug, Clone)]
 pub struct HttpService {
-    client: Client,
-    base: Url,
-    authorization: HeaderValue,
+    upstream: Upstream,
 }
 
 /// The answer of `/internal/products`.
@@ -42,116 +30,67 @@ struct Products {
     items: Vec<KnownProduct>,
 }
 
-/// Why a question was not answered.
-struct Failure {
-    why: String,
-    is_worth_repeating: bool,
-}
-
 impl HttpService {
-    /// The service at `url`, to which this process is known by `token`.
-    ///
-    /// # Errors
-    /// [`UrlError`].
-    pub fn new(url: &str, token: &str) -> Result<Self, UrlError> {
-        let base = Url::parse(url).map_err(|_| UrlError)?;
-        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
-            return Err(UrlError);
-        }
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| UrlError)?;
-        authorization.set_sensitive(true);
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_DEADLINE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_idle_timeout(IDLE_MAX)
-            .build()
-            .map_err(|_| UrlError)?;
-        Ok(Self {
-            client,
-            base,
-            authorization,
-        })
+    /// The service behind `upstream`, to which this process is known by the service token.
+    #[must_use]
+    pub fn new(upstream: Upstream) -> Self {
+        Self { upstream }
     }
 
-    /// What is at `path`; none for 404.
-    async fn get<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<Option<T>, Unreachable> {
-        let mut url = self.base.clone();
-        let prefix = self.base.path().trim_end_matches('/');
-        url.set_path(&format!("{prefix}{path}"));
-        let told = |why: String| Unreachable(format!("{} {why}", self.base));
-        let answer = tokio::time::timeout(DEADLINE, self.ask_twice(&url, query)).await;
-        match answer {
-            Ok(answer) => answer.map_err(|failure| told(failure.why)),
-            Err(_) => Err(told(format!("did not answer within {DEADLINE:?}"))),
-        }
-    }
-
-    async fn ask_twice<T: DeserializeOwned>(
-        &self,
-        url: &Url,
-        query: &[(&str, &str)],
-    ) -> Result<Option<T>, Failure> {
-        match self.ask(url, query).await {
-            Err(failure) if failure.is_worth_repeating => {
-                tokio::time::sleep(PAUSE).await;
-                self.ask(url, query).await
-            }
-            answer => answer,
-        }
-    }
-
+    /// The answer to a question; none for 404.
     async fn ask<T: DeserializeOwned>(
         &self,
-        url: &Url,
-        query: &[(&str, &str)],
-    ) -> Result<Option<T>, Failure> {
-        let request = self
-            .client
-            .get(url.clone())
-            .query(query)
-            .header(reqwest::header::AUTHORIZATION, self.authorization.clone());
-        let response = request.send().await.map_err(unanswered)?;
-        match response.status() {
-            StatusCode::OK => response.json().await.map(Some).map_err(unanswered),
+        call: Call,
+        asking: Asking,
+    ) -> Result<Option<T>, Unreachable> {
+        let options = options(asking);
+        let answer = self.upstream.send(call, options, ANSWER_BYTES_MAX).await;
+        let answer = answer.map_err(|error| self.told(error.to_string()))?;
+        match answer.status {
+            StatusCode::OK => answer
+                .json()
+                .map(Some)
+                .map_err(|error| self.told(format!("its answer {error}"))),
             StatusCode::NOT_FOUND => Ok(None),
-            status => Err(Failure {
-                why: format!("answered {status}"),
-                is_worth_repeating: status.is_server_error(),
-            }),
+            status => Err(self.told(format!("answered {status}"))),
         }
+    }
+
+    fn told(&self, why: impl Into<String>) -> Unreachable {
+        Unreachable(format!("{}: {}", self.upstream.name(), why.into()))
     }
 }
 
-fn unanswered(error: reqwest::Error) -> Failure {
-    Failure {
-        is_worth_repeating: !error.is_decode() && !error.is_builder(),
-        why: format!("did not answer: {}", error.without_url()),
+fn options(asking: Asking) -> CallOptions {
+    let deadline = DEADLINE.min(asking.left());
+    CallOptions {
+        attempt: ATTEMPT.min(deadline),
+        is_shortened: deadline < DEADLINE,
+        hops: asking.hops,
+        ..CallOptions::safe(deadline)
     }
 }
 
 #[async_trait]
 impl UserDirectory for HttpService {
-    async fn user(&self, id: UserId) -> Result<Option<KnownUser>, Unreachable> {
-        self.get(&format!("/internal/users/{id}"), &[]).await
+    async fn user(&self, id: UserId, asking: Asking) -> Result<Option<KnownUser>, Unreachable> {
+        let call = Call::get(&format!("/internal/users/{id}"));
+        self.ask(call, asking).await
     }
 }
 
 #[async_trait]
 impl Catalogue for HttpService {
-    async fn products(&self, skus: &[Sku]) -> Result<Vec<KnownProduct>, Unreachable> {
+    async fn products(
+        &self,
+        skus: &[Sku],
+        asking: Asking,
+    ) -> Result<Vec<KnownProduct>, Unreachable> {
         let query: Vec<(&str, &str)> = skus.iter().map(|sku| ("sku", sku.as_str())).collect();
-        let products: Option<Products> = self.get("/internal/products", &query).await?;
+        let call = Call::get("/internal/products").query(&query);
+        let products: Option<Products> = self.ask(call, asking).await?;
         // It always answers; 404 is a service that knows no such route, or not us.
-        let products = products.ok_or_else(|| {
-            Unreachable(format!("{} knows no /internal/products for us", self.base))
-        })?;
+        let products = products.ok_or_else(|| self.told("knows no /internal/products"))?;
         Ok(products.items)
     }
 }

@@ -8,7 +8,7 @@ use domain::{Price, Product, ProductId, Sku, SkuClaim};
 use eventstore::EventStore;
 use http_server::Problem;
 
-use crate::elsewhere::{Catalogue, KnownProduct};
+use crate::elsewhere::{Asking, Catalogue, KnownProduct};
 use crate::problems::of_states;
 
 /// The lines of an order as they were looked up. Whether that still holds is seen with the append.
@@ -34,11 +34,12 @@ impl Lines {
         store: &EventStore,
         catalogue: Option<&dyn Catalogue>,
         wanted: &[Wanted],
+        asking: Asking,
     ) -> Result<Self, Problem> {
         let skus: Vec<Sku> = wanted.iter().map(|line| line.sku.clone()).collect();
         let offers = match catalogue {
             None => offers_here(store, &skus).await?,
-            Some(catalogue) => offers_elsewhere(catalogue, &skus).await?,
+            Some(catalogue) => offers_elsewhere(catalogue, &skus, asking).await?,
         };
         let mut lines = Self {
             known: Vec::with_capacity(wanted.len()),
@@ -82,8 +83,9 @@ async fn offers_here(store: &EventStore, skus: &[Sku]) -> Result<HashMap<Sku, Of
 async fn offers_elsewhere(
     catalogue: &dyn Catalogue,
     skus: &[Sku],
+    asking: Asking,
 ) -> Result<HashMap<Sku, Offer>, Problem> {
-    let products = catalogue.products(skus).await?;
+    let products = catalogue.products(skus, asking).await?;
     let offers = products
         .into_iter()
         .filter(KnownProduct::is_active)

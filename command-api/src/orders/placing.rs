@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::lines::{Lines, check_distinct};
 use super::refusal;
+use crate::elsewhere::Asking;
 use crate::problems::of_sealing;
 use crate::users::{key_of, seal};
 use crate::{CommandApi, execute};
@@ -43,13 +44,14 @@ pub async fn place(
     api: &CommandApi,
     context: CommandContext,
     new: NewOrder,
+    asking: Asking,
 ) -> Result<Executed, Problem> {
     check_distinct(&new.items)?;
-    let lines = Lines::look_up(&api.store, api.catalogue.as_deref(), &new.items).await?;
+    let lines = Lines::look_up(&api.store, api.catalogue.as_deref(), &new.items, asking).await?;
     let is_active_elsewhere = match &api.user_directory {
         None => None,
         Some(users) => {
-            let user = users.user(new.customer_id).await?;
+            let user = users.user(new.customer_id, asking).await?;
             Some(user.is_some_and(|user| user.is_active()))
         }
     };

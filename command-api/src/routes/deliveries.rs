@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::documented::{Changed, CommandHeaders};
 use crate::CommandApi;
 use crate::deliveries::{self, Actor};
+use crate::elsewhere::Asking;
 use crate::execute::{Operation, answer};
 use crate::member::{Member, Nothing};
 
@@ -130,7 +131,8 @@ async fn assign(
         return Err(Problem::forbidden("couriers assign nobody but themselves"));
     }
     let context = api.context(&ctx, ASSIGN, &[&id.to_string()], &body)?;
-    let executed = deliveries::assign(&api, context, id, courier_id, actor).await?;
+    let executed =
+        deliveries::assign(&api, context, id, courier_id, actor, Asking::of(&ctx)).await?;
     Ok(answer(executed))
 }
 

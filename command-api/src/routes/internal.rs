@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use domain::{Product, Sku, User, UserId};
+use http_server::auth::Service;
 use http_server::{Json, Path, Problem, Query};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,7 +14,6 @@ use crate::elsewhere::{ACTIVE, KnownProduct, KnownUser, SKUS_MAX};
 use crate::orders;
 use crate::problems::of_states;
 use crate::products::MoneyDocument;
-use crate::service_token::Service;
 
 pub(crate) fn users() -> OpenApiRouter<CommandApi> {
     OpenApiRouter::new().routes(routes!(user))

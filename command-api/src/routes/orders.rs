@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use super::address::AddressDocument;
 use super::documented::{CommandHeaders, KeyedCommandHeaders, Preference};
+use crate::elsewhere::Asking;
 use crate::execute::{Operation, answer};
 use crate::member::Member;
 use crate::orders::{self, NewOrder, Progress};
@@ -168,9 +169,10 @@ async fn place(
     let context = api.context(&ctx, PLACE, &[], &body)?;
     let customer_id = caller.user_id.parse().map_err(Problem::internal)?;
     let new = body.of(customer_id);
+    let asking = Asking::of(&ctx);
     let executed = {
         let api = api.clone();
-        ctx.detached(async move { orders::place(&api, context, new).await })
+        ctx.detached(async move { orders::place(&api, context, new, asking).await })
             .await?
     };
     let location = format!("{API_PREFIX}/orders/{}", executed.stream_id);

@@ -10,7 +10,7 @@ use chrono::Utc;
 use command_api::{API_PREFIX, CommandApi, Context};
 use eventstore::{EventStore, Keys, Options, RecordedEvent};
 use http_server::token::{TOKEN_LIFETIME, generate_key};
-use http_server::{EdgeConfig, Role, Signer, Verifier, edge};
+use http_server::{EdgeConfig, Role, ServiceToken, Signer, Verifier, edge};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,14 +42,17 @@ impl TestApp {
 
     /// One that knows more, or other services.
     pub async fn start_with(configure: impl FnOnce(CommandApi) -> CommandApi) -> Self {
-        Self::start_as(|api| configure(api.with_service_token(SERVICE_TOKEN))).await
+        Self::start_as(configure, Some(ServiceToken::new(SERVICE_TOKEN))).await
     }
 
     pub async fn without_service_token() -> Self {
-        Self::start_as(|api| api).await
+        Self::start_as(|api| api, None).await
     }
 
-    async fn start_as(configure: impl FnOnce(CommandApi) -> CommandApi) -> Self {
+    async fn start_as(
+        configure: impl FnOnce(CommandApi) -> CommandApi,
+        service_token: Option<ServiceToken>,
+    ) -> Self {
         let database = testing::database().await;
         let options = Options {
             keys: Keys {
@@ -65,7 +68,7 @@ impl TestApp {
         let signer = Signer::new("test", &generate_key()).unwrap();
         let verifier = Verifier::new([signer.public_key().clone()]);
         let api = configure(CommandApi::new(store.clone(), signer.clone()));
-        let router = router(&api, &verifier);
+        let router = router(&api, &verifier, service_token);
         Self {
             database,
             store,
@@ -88,7 +91,8 @@ impl TestApp {
         let store = EventStore::open(self.database.pool.clone(), options)
             .await
             .unwrap();
-        router(&CommandApi::new(store, self.signer.clone()), &self.verifier)
+        let api = CommandApi::new(store, self.signer.clone());
+        router(&api, &self.verifier, None)
     }
 
     pub fn person(&self, role: Role) -> Person {
@@ -150,7 +154,7 @@ impl TestApp {
     }
 }
 
-fn router(api: &CommandApi, verifier: &Verifier) -> Router {
+fn router(api: &CommandApi, verifier: &Verifier, service_token: Option<ServiceToken>) -> Router {
     let routes = OpenApiRouter::new()
         .nest(API_PREFIX, command_api::router(api.clone(), Context::ALL))
         .merge(command_api::well_known(api.clone()))
@@ -159,6 +163,7 @@ fn router(api: &CommandApi, verifier: &Verifier) -> Router {
     let config = EdgeConfig {
         verifier: Some(verifier.clone()),
         streamed: command_api::STREAMED_ROUTES,
+        service_token,
         ..EdgeConfig::default()
     };
     edge(router, config)

@@ -142,8 +142,8 @@ const REFUSALS: &[Refusal] = &[
         "503",
         "Unavailable",
         When::Always,
-        "`overloaded`: nothing was done; `outcome-unknown`: repeat with the same `Idempotency-Key`; `projection-behind`: \
-         the read model has not reached the position that was asked for",
+        "`overloaded`, `service-unreachable`: nothing was done; `outcome-unknown`: repeat with the same `Idempotency-Key`; \
+         `projection-behind`: the read model has not reached the position that was asked for",
     )
     .with("Retry-After", "seconds after which to try again"),
 ];

@@ -26,7 +26,7 @@ use crate::tasks::Tasks;
 /// What a draining connection without a request gets to flush its last answer; also ends
 /// half-sent heads and open streams, which would hold the drain up to its bound.
 const DRAIN_FLUSH: Duration = Duration::from_millis(500);
-/// Bytes buffered of one connection, and thereby of a request's head.
+/// Bytes buffered of one connection, and the bound of a request's head and of its trailers.
 const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 
 pub(super) struct Connection {
@@ -76,6 +76,7 @@ impl Connection {
                 .timer(TokioTimer::new())
                 .header_read_timeout(header_read)
                 .max_buf_size(CONNECTION_BUFFER_BYTES)
+                .max_header_size(CONNECTION_BUFFER_BYTES)
                 .serve_connection(TokioIo::new(Patient::new(stream, write_stall)), service)
         );
         let ended = tokio::select! {

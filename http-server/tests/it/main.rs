@@ -2,9 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
 
 mod auth;
+mod cors;
+mod deadlines;
 mod edge;
+mod framing;
+mod inside;
+mod keys;
 mod operations;
+mod rates;
 mod server;
+mod services;
 
 use std::net::SocketAddr;
 use std::time::Duration;

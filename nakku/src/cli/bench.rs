@@ -31,6 +31,11 @@ pub enum BenchSubject {
     /// Prints the mean reciprocal rank of the first ten hits for names drawn from a catalogue: of the search, of the search
     /// without each of its parts, and of PostgreSQL's full text search and pg_trgm on the same queries.
     Quality(QualityBench),
+    /// The gateway and its client where instances are killed, dead, slow, or close connections, and what a hop costs
+    ///
+    /// Starts this program several times, as the roles behind a gateway and as the gateway itself, on ports that the system
+    /// chooses. Load comes on a fixed schedule: what had to wait for its turn has waited.
+    Gateway(GatewayBench),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +82,16 @@ pub struct QualityBench {
     /// What they are drawn by
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct GatewayBench {
+    /// Requests a second
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// How long each phase is measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    pub seconds: f64,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

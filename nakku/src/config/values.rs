@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http_client::ServiceUrl;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
@@ -152,15 +153,21 @@ pub(super) fn password(text: &str) -> Option<SecretString> {
         .then(|| SecretString::from(text))
 }
 
+/// Whoever speaks to the API has a token; a password in an address would end up in messages.
 pub(super) fn http_url(text: &str) -> Option<String> {
-    let url = reqwest::Url::parse(text.trim()).ok()?;
-    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
-    // Whoever speaks to the API has a token; a password here would end up in messages.
-    let is_plain = url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    (is_http && is_plain).then(|| url.as_str().trim_end_matches('/').to_owned())
+    parsed::<ServiceUrl>(text).map(|url| url.to_string())
+}
+
+/// The instances of a service, each once.
+pub(super) fn service_urls(text: &str) -> Option<Vec<ServiceUrl>> {
+    let mut urls: Vec<ServiceUrl> = Vec::new();
+    for part in text.split(',') {
+        let url = parsed(part)?;
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    Some(urls)
 }
 
 /// Sent as a header, and nothing that could be guessed.

@@ -1,5 +1,7 @@
 //! One role in a process of its own.
 
+use std::sync::Arc;
+
 use http_server::Server;
 
 use super::part::{Part, Resources};
@@ -7,7 +9,7 @@ use super::serving::Serving;
 use super::{admin_api, command_api, project, query_api, react, relay};
 use crate::config::{Config, ConfigError};
 use crate::installation::Installation;
-use crate::shutdown;
+use crate::{shutdown, telemetry};
 
 /// A role that runs alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Role {
 
     async fn part(&self, resources: &Resources) -> anyhow::Result<Part> {
         match self {
-            Role::CommandApi => command_api::part(resources, &resources.config.contexts).await,
+            Role::CommandApi => command_api::part_alone(resources).await,
             Role::QueryApi => Ok(query_api::part(resources)?.0),
             Role::Relay { from } => relay::part_alone(resources, *from).await,
             Role::Project { names } => project::part(resources, names, None).await,
@@ -86,6 +88,7 @@ impl Role {
 /// One line: the port is taken, the database or its schema or the keys file is not as it must be, or the role's work cannot
 /// go on.
 pub async fn run(role: Role, config: Config) -> anyhow::Result<()> {
+    telemetry::install_metrics();
     role.check(&config)?;
     let shutdown = shutdown::on_signals()?;
     let server = Server::bind(config.listen_or(role.port())).await?;
@@ -102,14 +105,18 @@ pub async fn run(role: Role, config: Config) -> anyhow::Result<()> {
             let serving = Serving {
                 role: role.name(),
                 server,
-                resources,
+                config: Arc::clone(&resources.config),
                 shutdown,
+                stop: resources.stop.clone(),
             };
             let nothing = std::future::ready(Ok(()));
-            serving.run(part, nothing, |_| Vec::new()).await
+            serving
+                .run(part.served(&resources), nothing, |_| Vec::new())
+                .await
         }
         Err(error) => Err(error),
     };
+    resources.close().await;
     let closed = database.close().await;
     result.and(closed)
 }

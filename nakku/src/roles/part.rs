@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use eventstore::{EventStore, Feeds, KafkaSettings};
 use http_server::health::Check;
 use http_server::token::PublicKey;
-use http_server::{Signer, Verifier};
+use http_server::{Signer, Verifier, openapi};
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::serving::{Door, Front, Served};
 use super::workers::Worker;
+use super::{checks, connections, documented};
 use crate::config::Config;
 use crate::installation;
 use crate::keys_file::KeysFile;
@@ -39,6 +42,61 @@ impl Part {
             routes: self.routes.merge(other.routes),
             needs_kafka: self.needs_kafka || other.needs_kafka,
             ..self
+        }
+    }
+}
+
+impl Part {
+    /// What the process rests on: the database, Kafka where the part needs it, and what it says itself.
+    fn dependencies(&self, resources: &Resources) -> Vec<Check> {
+        let mut dependencies = vec![checks::postgres(resources.pool.clone())];
+        let kafka = resources.kafka.clone().filter(|_| self.needs_kafka);
+        dependencies.extend(kafka.map(checks::kafka));
+        dependencies.extend(self.checks.iter().cloned());
+        dependencies
+    }
+
+    /// A process that answers the part's routes itself.
+    pub(super) fn served(self, resources: &Resources) -> Served {
+        self.served_as(resources, Door::Internal, |routes| routes)
+    }
+
+    /// A process whose public door leads to the part's routes.
+    pub(super) fn served_by_gateway(self, resources: &Resources) -> Served {
+        self.served_as(resources, Door::Public, |routes| {
+            gateway::router(&gateway::Upstreams::local(routes))
+        })
+    }
+
+    fn served_as(
+        self,
+        resources: &Resources,
+        door: Door,
+        front: impl FnOnce(Router) -> Router,
+    ) -> Served {
+        let dependencies = self.dependencies(resources);
+        let (routes, mut document) = openapi::split(self.routes);
+        if !document.paths.paths.is_empty() {
+            documented::describe(&mut document);
+        }
+        let pool = resources.pool.clone();
+        let mut workers = self.workers;
+        workers.push(Worker::new(
+            "connections",
+            async move |stop: CancellationToken| {
+                stop.run_until_cancelled(connections::report(pool)).await;
+                Ok(())
+            },
+        ));
+        Served {
+            front: Front {
+                routes: front(routes),
+                document,
+                verifier: resources.verifier(),
+                door,
+            },
+            dependencies,
+            workers,
         }
     }
 }
@@ -84,9 +142,11 @@ impl Resources {
         self.feeds.get_or_try_init(open).await.cloned()
     }
 
-    /// The log, if a role has opened it.
-    pub(super) fn opened_store(&self) -> Option<&EventStore> {
-        self.feeds.get().map(Feeds::store)
+    /// Closes the log, if a role has opened it. The last thing: what workers finish, they still have to write down.
+    pub(super) async fn close(&self) {
+        if let Some(store) = self.feeds.get().map(Feeds::store) {
+            store.close().await;
+        }
     }
 
     pub(super) fn signer(&self) -> anyhow::Result<Signer> {

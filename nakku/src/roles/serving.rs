@@ -1,18 +1,22 @@
-//! A process that serves: its port, its parts, its end.
+//! A process that serves: its port, its routes, its work in the background, its end.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use http_server::health::{Check, Readiness, operations};
-use http_server::{EdgeConfig, Limits, Server, ServerLimits, edge, openapi};
+use http_server::{
+    EdgeConfig, Limits, Server, ServerLimits, ServiceToken, Verifier, edge, openapi,
+};
+use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
 
-use super::part::{Part, Resources};
 use super::phase::Phase;
-use super::workers::Workers;
-use super::{checks, connections, documented};
+use super::workers::{Worker, Workers};
+use crate::config::Config;
 use crate::{open_files, output};
 
 /// Between two looks at dependencies that are not there yet.
@@ -20,46 +24,80 @@ const READY_INTERVAL: Duration = Duration::from_millis(50);
 /// How often a start that takes long says what it waits for.
 const WAITING_SAID_EVERY: Duration = Duration::from_secs(5);
 
-/// A process with its port taken and its resources in reach.
+/// A process with its port taken.
 pub(super) struct Serving {
     /// The role's name, in metrics and in `/version`.
     pub(super) role: &'static str,
     pub(super) server: Server,
-    pub(super) resources: Resources,
+    pub(super) config: Arc<Config>,
     /// Asks it to end.
     pub(super) shutdown: CancellationToken,
+    /// Asks its work in the background to end.
+    pub(super) stop: CancellationToken,
+}
+
+/// What a process answers and does.
+pub(super) struct Served {
+    pub(super) front: Front,
+    /// Its readiness rests on these.
+    pub(super) dependencies: Vec<Check>,
+    pub(super) workers: Vec<Worker>,
+}
+
+/// What a process answers, and to whom.
+pub(super) struct Front {
+    /// In full, not wrapped in an edge.
+    pub(super) routes: Router,
+    pub(super) document: OpenApi,
+    pub(super) verifier: Verifier,
+    pub(super) door: Door,
+}
+
+/// Who comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Everybody; nobody is taken for one of our services.
+    Public,
+    /// Also other services, which the service token tells.
+    Internal,
 }
 
 impl Serving {
-    /// Serves the part until it is asked to end. `prepare` runs once everything is under way; when it is through and every
-    /// dependency is there, the `ready` line is printed, after `lines`.
+    /// Serves until it is asked to end. `prepare` runs once everything is under way; when it is through and every dependency
+    /// is there, the `ready` line is printed, after `lines`.
     ///
-    /// The end: not ready, no new connection, running requests finished, workers and their leases done, commands settled.
+    /// The end: not ready, no new connection, running requests finished, workers and their leases done.
     ///
     /// # Errors
     /// What `prepare` says, or the first worker that cannot go on. The end is in order all the same.
     pub(super) async fn run(
         self,
-        part: Part,
+        served: Served,
         prepare: impl Future<Output = anyhow::Result<()>>,
         lines: impl FnOnce(&str) -> Vec<String>,
     ) -> anyhow::Result<()> {
         let Serving {
             role,
             server,
-            resources,
+            config,
             shutdown,
+            stop,
         } = self;
+        let Served {
+            front,
+            dependencies,
+            workers,
+        } = served;
         let phase = Phase::default();
-        let dependencies = dependencies(&resources, part.needs_kafka, part.checks);
-        let router = router(role, &resources, &phase, part.routes, &dependencies);
+        let checks = std::iter::once(phase.check()).chain(dependencies.iter().cloned());
+        let router = front.router(&config, operations(role, checks.collect()));
         let url = url(server.local_addr());
         let server = server.with_limits(ServerLimits {
-            connections: open_files::connections(resources.config.connections_max),
+            connections: open_files::connections(config.connections_max),
             ..ServerLimits::default()
         });
 
-        let mut workers = Workers::start(part.workers, resources.stop.clone());
+        let mut workers = Workers::start(workers, stop);
         let stop_serving = CancellationToken::new();
         let server = tokio::spawn(server.serve(router, stop_serving.clone()));
         let start = async {
@@ -78,17 +116,12 @@ impl Serving {
             () = shutdown.cancelled() => Ok(()),
             error = workers.failure() => Err(error),
             error = failure(start) => Err(error),
-            never = connections::report(resources.pool.clone()) => match never {},
         };
 
         phase.stop();
         stop_serving.cancel();
         let served = server.await.context("the server broke down");
-        // The store last: what workers finish now, they still have to write down.
         let stopped = workers.stop().await;
-        if let Some(store) = resources.opened_store() {
-            store.close().await;
-        }
         result?;
         served??;
         stopped
@@ -103,50 +136,36 @@ async fn failure(start: impl Future<Output = anyhow::Result<()>>) -> anyhow::Err
     }
 }
 
-fn dependencies(resources: &Resources, needs_kafka: bool, of_part: Vec<Check>) -> Vec<Check> {
-    let mut dependencies = vec![checks::postgres(resources.pool.clone())];
-    let kafka = resources.kafka.clone().filter(|_| needs_kafka);
-    dependencies.extend(kafka.map(checks::kafka));
-    dependencies.extend(of_part);
-    dependencies
-}
-
-/// Everything that a process answers, inside one edge.
-fn router(
-    role: &'static str,
-    resources: &Resources,
-    phase: &Phase,
-    routes: utoipa_axum::router::OpenApiRouter,
-    dependencies: &[Check],
-) -> Router {
-    let checks = std::iter::once(phase.check())
-        .chain(dependencies.iter().cloned())
-        .collect();
-    let (routes, mut document) = openapi::split(routes);
-    let queries = openapi::KnownQueries::of(&document);
-    let mut router = routes.merge(operations(role, checks));
-    if !document.paths.paths.is_empty() {
-        documented::describe(&mut document);
-        router = router.merge(openapi::routes(document));
-    }
-    let config = &resources.config;
-    let limits = Limits {
-        rate_per_second: config.rate_per_second,
-        rate_burst: config.rate_burst,
-        running: config.requests_max,
-        ..Limits::default()
-    };
-    let verifier = Some(resources.verifier());
-    let streamed = ::command_api::STREAMED_ROUTES;
-    edge(
-        router,
-        EdgeConfig {
-            verifier,
-            limits,
-            streamed,
+impl Front {
+    /// Everything that a process answers, inside one edge.
+    fn router(self, config: &Config, operations: Router) -> Router {
+        let queries = openapi::KnownQueries::of(&self.document);
+        let mut router = self.routes.merge(operations);
+        if !self.document.paths.paths.is_empty() {
+            router = router.merge(openapi::routes(self.document));
+        }
+        let service_token = config
+            .service_token
+            .as_ref()
+            .filter(|_| self.door == Door::Internal)
+            .map(|token| ServiceToken::new(token.expose_secret()));
+        let edge_config = EdgeConfig {
+            verifier: Some(self.verifier),
+            limits: Limits {
+                rate_per_second: config.rate_per_second,
+                rate_burst: config.rate_burst,
+                running: config.requests_max,
+                ..Limits::default()
+            },
+            streamed: gateway::routes::STREAMED_ROUTES,
+            own_buckets: gateway::routes::OWN_BUCKETS,
             queries,
-        },
-    )
+            service_token,
+            trusted_proxies: config.trusted_proxies.clone(),
+            cors: config.cors_origins.clone(),
+        };
+        edge(router, edge_config)
+    }
 }
 
 /// Waits until every dependency is there. A start that hangs says on what.

@@ -1,5 +1,7 @@
 //! All roles in one process, with everything embedded that is not set.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use http_server::Server;
 use read_models::search::SearchReader;
@@ -9,7 +11,7 @@ use super::serving::Serving;
 use super::{admin_api, command_api, project, query_api, react, ready, relay};
 use crate::config::Config;
 use crate::database::{Database, Use};
-use crate::{first_start, installation, output, schema, shutdown};
+use crate::{first_start, installation, output, schema, shutdown, telemetry};
 
 /// The role's name where a process has one.
 const NAME: &str = "up";
@@ -19,6 +21,7 @@ const NAME: &str = "up";
 /// # Errors
 /// One line that names what is wrong.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    telemetry::install_metrics();
     command_api::check(&config)?;
     react::check(&[], &config)?;
     let shutdown = shutdown::on_signals()?;
@@ -40,12 +43,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             let serving = Serving {
                 role: NAME,
                 server,
-                resources: resources.clone(),
+                config: Arc::clone(&resources.config),
                 shutdown,
+                stop: resources.stop.clone(),
             };
-            serving
-                .run(part, prepare(&resources, &search), addresses)
-                .await
+            let served = part.served_by_gateway(&resources);
+            let prepare = prepare(&resources, &search);
+            let result = serving.run(served, prepare, addresses).await;
+            resources.close().await;
+            result
         }
     };
     let closed = database.close().await;
@@ -78,7 +84,7 @@ async fn start(config: Config, database: &Database) -> anyhow::Result<Started> {
     let (query_part, query_api) = query_api::part(&resources)?;
     let search = query_api.search_reader().clone();
     let mut parts = vec![
-        command_api::part(&resources, &resources.config.contexts).await?,
+        command_api::part(&resources).await?,
         query_part,
         admin_api::part(&resources).await?,
         project::part(&resources, &[], Some(search.clone())).await?,

@@ -7,6 +7,7 @@ mod append;
 mod baskets;
 mod engine;
 mod figure;
+mod gateway;
 mod growth;
 mod machine;
 mod peer;
@@ -81,6 +82,9 @@ async fn measure(bed: &Bed<'_>, arguments: Bench) -> anyhow::Result<()> {
         ],
         BenchSubject::Quality(options) => {
             return quality::measure(bed, options, arguments.output).await;
+        }
+        BenchSubject::Gateway(options) => {
+            return gateway::measure(bed, options, arguments.output).await;
         }
     };
     output::list(arguments.output, &figures)?;

@@ -13,7 +13,7 @@ pub(super) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The document of everything that `nakku up` serves.
+/// The document of everything that clients see: the gateway's, and that of `nakku up`.
 pub fn document() -> OpenApi {
     let api = [
         command_api::document(),
@@ -26,8 +26,7 @@ pub fn document() -> OpenApi {
         whole.merge(OpenApiRouter::new().nest(API_PREFIX, part))
     });
     let well_known = OpenApiRouter::<()>::with_openapi(command_api::well_known_document());
-    let internal = OpenApiRouter::<()>::with_openapi(command_api::internal_document());
-    let (_, mut document) = openapi::split(api.merge(well_known).merge(internal));
+    let (_, mut document) = openapi::split(api.merge(well_known));
     describe(&mut document);
     document
 }

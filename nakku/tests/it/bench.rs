@@ -94,6 +94,45 @@ async fn the_relay_is_measured_beside_a_bare_producer() {
 }
 
 #[tokio::test]
+async fn the_gateway_is_measured_where_things_go_wrong() {
+    let directory = DataDirectory::new();
+    let line = "bench gateway --rate 40 --seconds 1 --output json";
+    let printed = settings(&directory).succeed(line).await;
+    let lines: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let rows = &lines[1..];
+    let text = |row: &Value, member: &str| row[member].as_str().unwrap().to_owned();
+    let measured: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{}: {}", text(row, "scenario"), text(row, "measured")))
+        .collect();
+    assert_eq!(
+        measured,
+        [
+            "killed: failed requests",
+            "killed: keys without exactly one effect",
+            "killed: p99 after it, beyond that before",
+            "all dead: time to be told, p50",
+            "all dead: time to be told, p99",
+            "two hops: attempts a call, the end answers 503",
+            "two hops: attempts a call, the end dead",
+            "idle race: failed requests",
+            "idle race: keys with several effects",
+            "slow instance: share of its first 2 s",
+            "overhead: p50 beyond that of a direct call",
+        ]
+    );
+    for row in rows {
+        let met = row["ours"].as_f64() <= row["goal"].as_f64();
+        assert_eq!(row["met"], met, "{row}");
+        // Times and shares are the machine's; that nobody notices is not.
+        assert!(met || row["goal"].as_f64() > Some(0.0), "{row}");
+    }
+}
+
+#[tokio::test]
 async fn the_quality_of_the_search_is_measured_beside_postgres() {
     let directory = DataDirectory::new();
     let line = "bench quality --sample 40 --seed 3 --output json";

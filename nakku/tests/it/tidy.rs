@@ -16,6 +16,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("eventstore", &[]),
     ("read-models", &[]),
     ("http-server", &[]),
+    ("http-client", &[]),
+    ("gateway", &["http-client", "http-server"]),
     ("testing", &[]),
     (
         "faults",
@@ -31,9 +33,12 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
     ("projections", &["domain", "eventstore", "read-models"]),
-    ("command-api", &["domain", "eventstore", "http-server"]),
+    (
+        "command-api",
+        &["domain", "eventstore", "http-client", "http-server"],
+    ),
     ("query-api", &["read-models", "http-server"]),
-    ("reactors", &["domain", "eventstore"]),
+    ("reactors", &["domain", "eventstore", "http-client"]),
     (
         "admin-api",
         &["domain", "eventstore", "read-models", "http-server"],
@@ -45,6 +50,8 @@ const MAP: &[(&str, &[&str])] = &[
             "command-api",
             "domain",
             "eventstore",
+            "gateway",
+            "http-client",
             "http-server",
             "projections",
             "query-api",
@@ -162,6 +169,35 @@ fn the_domain_does_no_io() {
             let reads = file.starts_with("domain/") && text.contains(clock);
             assert!(!reads, "{file} reads a clock");
         }
+    }
+}
+
+#[test]
+fn http_is_spoken_by_one_client() {
+    const CLIENTS: [&str; 3] = ["reqwest", "ureq", "hyper-rustls"];
+    for name in crates() {
+        let direct = dependencies(name, "dependencies");
+        for client in CLIENTS {
+            let may = name == "http-client" && client == "hyper-rustls";
+            assert!(
+                may || !direct.contains(client),
+                "{name} depends on {client}"
+            );
+        }
+    }
+    for (file, text) in sources() {
+        let has_client = text.contains("hyper::client") || text.contains("client::legacy");
+        let may = file.starts_with("http-client/");
+        assert!(may || !has_client, "{file} has an HTTP client of its own");
+    }
+}
+
+#[test]
+fn the_gateway_knows_no_business_and_no_keys() {
+    for (file, text) in sources() {
+        let knows = ["keys_file", "KeysFile", "Signer"].map(|word| text.contains(word));
+        let is_gateway = file.starts_with("gateway/") || file == "nakku/src/roles/gateway.rs";
+        assert!(!is_gateway || !knows.contains(&true), "{file}");
     }
 }
 

@@ -5,6 +5,7 @@
 mod analytics;
 mod deliveries;
 mod inventory;
+mod known_versions;
 mod notifications;
 mod operations;
 mod order_events;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
 use chrono::Utc;
 use http_server::token::{TOKEN_LIFETIME, generate_key};
 use http_server::{EdgeConfig, Role, Signer, Verifier};
@@ -94,7 +95,13 @@ impl Api {
 }
 
 async fn get(router: Router, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut request = Request::get(format!("/api/v1/{path}"));
+    ask(router, Method::GET, path, headers).await
+}
+
+async fn ask(router: Router, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("/api/v1/{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

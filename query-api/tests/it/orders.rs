@@ -46,7 +46,7 @@ fn row(number: u32, customer: &str, store: &str, stage: Status) -> Row {
     }
 }
 
-fn rows() -> Vec<Row> {
+pub fn rows() -> Vec<Row> {
     let brought = DeliveryPart {
         version: 1,
         delivery: Delivery {

@@ -16,10 +16,10 @@ use secrecy::SecretString;
 use tokio::time::timeout;
 
 use super::{Channel, Message, SendError};
-use crate::outward::{CertificateAuthority, SettingError};
 use address::ServerAddress;
 use compose::Mail;
 use connection::{Connections, Failure, Place};
+use http_client::{CertificateAuthority, SettingError};
 
 /// Of one mail, with connecting. Servers that look at mail while they take it are slower than those that queue it.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -7,20 +7,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::UserId;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, StatusCode, Url};
+use http::{HeaderName, StatusCode};
+use http_client::{
+    Afterwards, Call, CallError, CallOptions, CertificateAuthority, ServiceUrl, SettingError,
+    Upstream,
+};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Channel, Message, SendError};
-use crate::outward::{
-    Afterwards, CertificateAuthority, SettingError, http_client, http_error, http_url,
-};
 
 pub use secret::WebhookSecret;
 
 /// Calls under way at once: a slow receiver, not many of them.
 const CALLS_AT_ONCE: usize = 32;
+
+/// As the channel's client calls it.
+const NAME: &str = "webhook";
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// Nothing is made of an answer's body; reading a short one to its end is politeness.
+const ANSWER_BYTES_MAX: usize = 4 * 1024;
 
 /// Receivers are asked to answer first and to work afterwards.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -55,8 +63,7 @@ impl WebhookSettings {
 /// Calls the web hook: `POST`, JSON, headers `webhook-id`, `webhook-timestamp`, `webhook-signature`.
 #[derive(Debug, Clone)]
 pub struct WebhookChannel {
-    client: Client,
-    url: Url,
+    upstream: Upstream,
     secret: WebhookSecret,
     deadline: Duration,
 }
@@ -67,10 +74,10 @@ impl WebhookChannel {
     /// # Errors
     /// When the address is no plain HTTP address, or the system has no certificates to trust.
     pub fn new(settings: &WebhookSettings) -> Result<Self, SettingError> {
-        let url = http_url(&settings.url)?;
+        let url: ServiceUrl = settings.url.parse()?;
+        let authority = settings.authority.clone();
         Ok(Self {
-            client: http_client(&url, settings.authority.as_ref(), Afterwards::Closed)?,
-            url,
+            upstream: Upstream::foreign(NAME, url, authority, Afterwards::Closed)?,
             secret: settings.secret.clone(),
             deadline: settings.deadline,
         })
@@ -92,26 +99,18 @@ impl Channel for WebhookChannel {
         let body = body(message)?;
         // Of this attempt, not of the event: receivers refuse what is old, as a copy sent by a stranger.
         let timestamp = Utc::now().timestamp();
-        let sent = self
-            .client
-            .post(self.url.clone())
-            .timeout(self.deadline)
-            .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", &message.id)
-            .header("webhook-timestamp", timestamp)
-            .header(
-                "webhook-signature",
-                self.secret.sign(&message.id, timestamp, &body),
-            )
-            .body(body)
-            .send()
-            .await;
-        match sent {
-            Ok(response) => judged(response.status()),
-            // The connection was not made, so nothing was sent.
-            Err(error) if error.is_connect() => Err(SendError::NotSent(http_error(error))),
-            Err(error) if error.is_builder() => Err(SendError::Refused(http_error(error))),
-            Err(error) => Err(SendError::Unknown(http_error(error))),
+        let signature = self.secret.sign(&message.id, timestamp, &body);
+        let call = Call::post("/")
+            .header(ID, &message.id)
+            .header(TIMESTAMP, timestamp.to_string())
+            .header(SIGNATURE, signature)
+            .body("application/json", body);
+        let options = CallOptions::once(self.deadline);
+        match self.upstream.send(call, options, ANSWER_BYTES_MAX).await {
+            Ok(answer) => judged(answer.status),
+            Err(CallError::NotSent { why, .. }) => Err(SendError::NotSent(why)),
+            Err(CallError::Unknown { why, .. }) => Err(SendError::Unknown(why)),
+            Err(CallError::Answered { status, .. }) => judged(status),
         }
     }
 }

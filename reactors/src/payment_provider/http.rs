@@ -1,24 +1,30 @@
 //! A provider behind HTTP, by the protocol of `docs/payments.md`.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{Money, PaymentId};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use http::{HeaderName, StatusCode};
+use http_client::{
+    Afterwards, Answer, Call, CallError, CallOptions, CertificateAuthority, ServiceUrl,
+    SettingError, Upstream, line,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Charge, ChargeOutcome, PaymentProvider, Refund, RefundOutcome, Unavailable};
-use crate::outward::{
-    Afterwards, CertificateAuthority, SettingError, http_client, http_error, http_url, line,
-};
 
+/// As the provider's client calls it.
+const NAME: &str = "payment-provider";
+/// Longer than any caller waits: [`super::Patient`] has the deadline.
+const CALL_MAX: Duration = Duration::from_secs(60);
 /// An answer is a few words; what is longer is not one.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// A provider's name for a charge is kept in an event.
 const REFERENCE_CHARS_MAX: usize = 200;
 /// Carries the payment's id.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Where a provider is.
 #[derive(Debug, Clone)]
@@ -34,9 +40,8 @@ pub struct HttpProviderSettings {
 /// Asks a provider over HTTP, once a call and as long as the caller waits: [`super::Patient`] has the deadline and the retry.
 #[derive(Debug, Clone)]
 pub struct HttpProvider {
-    client: Client,
-    charges: Url,
-    authorization: Option<HeaderValue>,
+    upstream: Upstream,
+    bearer: Option<SecretString>,
 }
 
 impl HttpProvider {
@@ -46,56 +51,60 @@ impl HttpProvider {
     /// When the address is no plain HTTP address, the bearer token does not fit a header, or the system has no
     /// certificates to trust.
     pub fn new(settings: &HttpProviderSettings) -> Result<Self, SettingError> {
-        let base = http_url(&settings.url)?;
-        let client = http_client(&base, settings.authority.as_ref(), Afterwards::Kept)?;
-        let mut charges = base;
-        charges
-            .path_segments_mut()
-            .map_err(|()| SettingError::new("must be an address like https://example.org/path"))?
-            .pop_if_empty()
-            .push("charges");
+        let url: ServiceUrl = settings.url.parse()?;
+        let authority = settings.authority.clone();
+        if let Some(bearer) = &settings.bearer {
+            check_bearer(bearer)?;
+        }
         Ok(Self {
-            client,
-            charges,
-            authorization: settings.bearer.as_ref().map(bearer).transpose()?,
+            upstream: Upstream::foreign(NAME, url, authority, Afterwards::Kept)?,
+            bearer: settings.bearer.clone(),
         })
     }
 
     async fn post<T: DeserializeOwned>(
         &self,
-        url: Url,
+        path: &str,
         key: PaymentId,
         body: &impl Serialize,
         counts: &[StatusCode],
     ) -> Result<T, Unavailable> {
-        let mut request = self
-            .client
-            .post(url)
+        let mut call = Call::post(path)
             .header(IDEMPOTENCY_KEY, key.to_string())
             .json(body);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
+        if let Some(bearer) = &self.bearer {
+            call = call.bearer(bearer);
         }
-        let mut response = request.send().await.map_err(|error| {
-            if error.is_connect() {
-                Unavailable::NotReached(http_error(error))
-            } else {
-                Unavailable::Failed(http_error(error))
+        let options = CallOptions::once(CALL_MAX);
+        let answer = self.upstream.send(call, options, ANSWER_BYTES_MAX).await;
+        let answer = answer
+            .and_then(|answer| answer.expect(counts))
+            .map_err(unavailable)?;
+        read(&answer)
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, Unavailable> {
+    let status = answer.status;
+    answer
+        .json()
+        .map_err(|error| Unavailable::NotUnderstood(format!("its answer {status} {error}")))
+}
+
+fn unavailable(error: CallError) -> Unavailable {
+    match error {
+        CallError::NotSent { why, .. } => Unavailable::NotReached(why),
+        CallError::Unknown { why, .. } => Unavailable::Failed(why),
+        CallError::Answered { status, .. } => {
+            let why = format!("it answered {status}");
+            match status {
+                StatusCode::REQUEST_TIMEOUT
+                | StatusCode::TOO_EARLY
+                | StatusCode::TOO_MANY_REQUESTS => Unavailable::Failed(why),
+                _ if status.is_server_error() => Unavailable::Failed(why),
+                _ => Unavailable::NotUnderstood(why),
             }
-        })?;
-        let status = response.status();
-        if counts.contains(&status) {
-            return serde_json::from_slice(&body_of(&mut response).await?).map_err(|error| {
-                Unavailable::NotUnderstood(format!("its answer {status} is unreadable: {error}"))
-            });
         }
-        Err(match status {
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-                Unavailable::Failed(format!("it answered {status}"))
-            }
-            _ if status.is_server_error() => Unavailable::Failed(format!("it answered {status}")),
-            _ => Unavailable::NotUnderstood(format!("it answered {status}")),
-        })
     }
 }
 
@@ -113,7 +122,7 @@ impl PaymentProvider for HttpProvider {
             StatusCode::CONFLICT,
         ];
         let answer = self
-            .post(self.charges.clone(), charge.payment_id, &body, &counts)
+            .post("/charges", charge.payment_id, &body, &counts)
             .await?;
         Ok(match answer {
             ChargeAnswer::Charged { reference } => ChargeOutcome::Charged {
@@ -133,13 +142,10 @@ impl PaymentProvider for HttpProvider {
             amount: refund.amount,
             charged: refund.charged.as_deref(),
         };
-        let mut url = self.charges.clone();
-        url.path_segments_mut()
-            .expect("checked when it was made")
-            .extend([refund.payment_id.to_string().as_str(), "refund"]);
+        let path = format!("/charges/{}/refund", refund.payment_id);
         let counts = [StatusCode::OK, StatusCode::CREATED];
         Ok(
-            match self.post(url, refund.payment_id, &body, &counts).await? {
+            match self.post(&path, refund.payment_id, &body, &counts).await? {
                 RefundAnswer::Refunded { reference } => RefundOutcome::Refunded {
                     reference: checked(reference)?,
                 },
@@ -177,30 +183,18 @@ enum RefundAnswer {
     NothingCharged,
 }
 
-fn bearer(token: &SecretString) -> Result<HeaderValue, SettingError> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-        .map_err(|_| SettingError::new("a bearer token must be visible ASCII characters"))?;
-    // Kept out of what is logged.
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-async fn body_of(response: &mut Response) -> Result<Vec<u8>, Unavailable> {
-    let mut body = Vec::new();
-    // Cut off on the way: the answer is lost, and asking again brings the same one.
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| Unavailable::Failed(http_error(error)))?
-    {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(Unavailable::NotUnderstood(format!(
-                "its answer is longer than {ANSWER_BYTES_MAX} bytes"
-            )));
-        }
-        body.extend_from_slice(&chunk);
+/// Said before the first charge, and not by it.
+fn check_bearer(token: &SecretString) -> Result<(), SettingError> {
+    let is_header = token
+        .expose_secret()
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~'));
+    match is_header {
+        true => Ok(()),
+        false => Err(SettingError::new(
+            "a bearer token must be visible ASCII characters",
+        )),
     }
-    Ok(body)
 }
 
 fn checked(reference: String) -> Result<String, Unavailable> {

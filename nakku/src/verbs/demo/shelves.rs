@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context, bail};
+use axum::http::StatusCode;
 use command_api::products::{Line, Lines};
 use domain::Quantity;
 use futures::{StreamExt, TryStreamExt, stream};
-use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;

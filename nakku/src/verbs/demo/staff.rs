@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use axum::http::StatusCode;
 use chrono::Utc;
 use http_server::Signer;
 use http_server::token::TOKEN_LIFETIME;
-use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;

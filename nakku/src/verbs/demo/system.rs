@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use axum::http::header::{HeaderName, RETRY_AFTER};
+use axum::http::{Method, StatusCode};
+use http_client::{CallError, CallOptions, Pool, ServiceUrl, Upstream, UpstreamSettings};
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// The longest `Prefer: wait`, and what a request may take beyond it, with room for a slow machine.
 const REQUEST_MAX: Duration = Duration::from_secs(50);
+/// A page of stock is the longest answer.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Customers who ask at once keep their connections.
+const IDLE_CONNECTIONS_MAX: usize = 256;
 /// A system that is not there is not worth more.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Tries of one request: a restart of the system takes a few seconds.
@@ -28,7 +34,7 @@ const COMMAND_IN_FLIGHT: &str = "command-in-flight";
 
 /// A client of one system.
 pub(super) struct System {
-    client: Client,
+    upstream: Upstream,
     url: String,
 }
 
@@ -142,13 +148,25 @@ impl System {
     /// # Errors
     /// When no client can be set up.
     pub(super) fn new(url: &str) -> anyhow::Result<System> {
-        let client = Client::builder()
-            .timeout(REQUEST_MAX)
-            .connect_timeout(CONNECT_MAX)
-            .build()
+        let settings = UpstreamSettings {
+            pool: Pool {
+                idle_per_instance: IDLE_CONNECTIONS_MAX,
+                idle_in_all: IDLE_CONNECTIONS_MAX,
+                ..Pool::default()
+            },
+            connect_timeout: CONNECT_MAX,
+            // A customer has patience of its own: what is tried again is told by `ask`.
+            breaker: None,
+            attempts_max: 1,
+            ..UpstreamSettings::default()
+        };
+        let instance: ServiceUrl = url
+            .parse()
+            .with_context(|| format!("{url} is no address"))?;
+        let upstream = Upstream::new("nakku", &[instance], settings)
             .context("the HTTP client cannot be set up")?;
         Ok(System {
-            client,
+            upstream,
             url: url.to_owned(),
         })
     }
@@ -163,13 +181,13 @@ impl System {
     /// One line that says who is not there, and what to do.
     pub(super) async fn takes_orders(&self) -> anyhow::Result<()> {
         let url = &self.url;
-        let live = self.client.get(format!("{url}/health/live")).send().await;
+        let live = self.send(http_client::Call::get("/health/live")).await;
         let live = live.map_err(|error| {
-            let why = root_cause(&error);
+            let why = why(error);
             anyhow!("cannot reach {url}: {why}; is `nakku up` running there? NAKKU_URL names another system")
         })?;
-        if !live.status().is_success() {
-            let status = live.status();
+        if !live.status.is_success() {
+            let status = live.status;
             bail!("{url} is no nakku: it answers /health/live with {status}");
         }
         // Without a token nobody orders; a route that is there says so.
@@ -197,7 +215,7 @@ impl System {
                 Ok((answer, _)) => return Ok(answer),
                 Err(_) if tries < TRIES_MAX => None,
                 Err(error) => {
-                    let (url, why) = (self.url.clone(), root_cause(&error));
+                    let (url, why) = (self.url.clone(), why(error));
                     return Err(Unanswered { url, why });
                 }
             };
@@ -208,49 +226,49 @@ impl System {
     }
 
     /// The answer, and how long it asks to be left alone.
-    async fn ask_once(
-        &self,
-        call: &Call<'_>,
-    ) -> Result<(Answer, Option<Duration>), reqwest::Error> {
-        let response = self.request(call).send().await?;
-        let status = response.status();
-        let asked_for = retry_after(&response);
-        let text = response.bytes().await?;
+    async fn ask_once(&self, call: &Call<'_>) -> Result<(Answer, Option<Duration>), CallError> {
+        let answer = self.send(call.request()).await?;
+        let asked_for = retry_after(&answer);
         // What is no JSON is no answer of the API's; then the status tells all.
-        let body = serde_json::from_slice(&text).unwrap_or_default();
+        let body = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let status = answer.status;
         Ok((Answer { status, body }, asked_for))
     }
 
-    fn request(&self, call: &Call<'_>) -> RequestBuilder {
-        let url = format!("{}{}{}", self.url, command_api::API_PREFIX, call.path);
-        let mut request = self.client.request(call.method.clone(), url);
-        if let Some(token) = call.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    async fn send(&self, call: http_client::Call) -> Result<http_client::Answer, CallError> {
+        let options = CallOptions::once(REQUEST_MAX);
+        self.upstream.send(call, options, ANSWER_BYTES_MAX).await
+    }
+}
+
+impl Call<'_> {
+    fn request(&self) -> http_client::Call {
+        let path = format!("{}{}", command_api::API_PREFIX, self.path);
+        let mut request = http_client::Call::new(self.method.clone(), &path);
+        if let Some(token) = self.token {
+            request = request.bearer(&SecretString::from(token));
         }
-        for (name, value) in &call.headers {
-            request = request.header(*name, value);
+        for (name, value) in &self.headers {
+            request = request.header(HeaderName::from_static(name), value);
         }
-        match &call.content {
+        match &self.content {
             Content::None => request,
             Content::Json(body) => request.json(body),
-            Content::Ndjson(lines) => request
-                .header(CONTENT_TYPE, "application/x-ndjson")
-                .body(lines.clone()),
+            Content::Ndjson(lines) => request.body("application/x-ndjson", lines.clone()),
         }
     }
 }
 
-/// What a person can do something about; the layers above it only say that a request failed.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
+/// What a person can do something about.
+fn why(error: CallError) -> String {
+    match error {
+        CallError::NotSent { why, .. } | CallError::Unknown { why, .. } => why,
+        CallError::Answered { status, .. } => format!("it answered {status}"),
     }
-    cause.to_string()
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+fn retry_after(answer: &http_client::Answer) -> Option<Duration> {
+    let seconds = answer.headers.get(RETRY_AFTER)?.to_str().ok()?;
     seconds.parse().ok().map(Duration::from_secs)
 }
 

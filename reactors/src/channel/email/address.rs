@@ -5,10 +5,10 @@ use std::fmt;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use percent_encoding::percent_decode_str;
-use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
-use crate::outward::SettingError;
+use http_client::SettingError;
 
 const RULE: &str = "must be an address like smtps://user:password@mail.example.org, smtp://mail.example.org?tls=required or smtp://localhost:1025";
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http_client::{CertificateAuthority, SettingError, causes};
 use lettre::message::Mailbox;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Mechanism;
@@ -20,7 +21,6 @@ use tokio::time::{Instant, timeout};
 use super::address::{Protection, ServerAddress};
 use super::compose::Mail;
 use crate::channel::SendError;
-use crate::outward::{CertificateAuthority, SettingError, causes};
 
 /// Mail servers count connections of one client and turn away those who open many.
 const CONNECTIONS_MAX: usize = 4;
@@ -250,9 +250,9 @@ fn tls(
 ) -> Result<TlsParameters, SettingError> {
     let unusable = |error: Error| SettingError::new(format!("cannot be used: {}", causes(&error)));
     let mut builder = TlsParametersBuilder::new(host.to_owned());
-    if let Some(authority) = authority {
-        builder =
-            builder.add_root_certificate(Certificate::from_pem(authority.pem()).map_err(unusable)?);
+    for certificate in authority.into_iter().flat_map(CertificateAuthority::der) {
+        let certificate = Certificate::from_der(certificate.to_vec()).map_err(unusable)?;
+        builder = builder.add_root_certificate(certificate);
     }
     builder.build_rustls().map_err(unusable)
 }

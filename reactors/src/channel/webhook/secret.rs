@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::outward::SettingError;
+use http_client::SettingError;
 
 /// By Standard Webhooks: at least 192 bits, at most 512.
 const BYTES_MIN: usize = 24;
