@@ -139,11 +139,25 @@ const REFUSALS: &[Refusal] = &[
         "`internal`: the server failed; the cause is in its log under `trace_id`",
     ),
     refusal(
+        "502",
+        "BadGateway",
+        When::Always,
+        "`service-unreachable`: behind the gateway the answer to a query broke off",
+    )
+    .with("Retry-After", "seconds after which to try again"),
+    refusal(
         "503",
         "Unavailable",
         When::Always,
         "`overloaded`, `service-unreachable`: nothing was done; `outcome-unknown`: repeat with the same `Idempotency-Key`; \
          `projection-behind`: the read model has not reached the position that was asked for",
+    )
+    .with("Retry-After", "seconds after which to try again"),
+    refusal(
+        "504",
+        "GatewayTimeout",
+        When::Always,
+        "`service-unreachable`: behind the gateway the answer to a query did not come in time",
     )
     .with("Retry-After", "seconds after which to try again"),
 ];

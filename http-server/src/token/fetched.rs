@@ -12,6 +12,8 @@ use super::verifier::Keys;
 
 /// Between the beginnings of two fetches: tokens with invented keys must not be a way to have somebody else asked.
 const FETCH_PAUSE: Duration = Duration::from_secs(10);
+/// The same while none was ever fetched: nobody with a token is served until then, and nothing is gained by inventing keys.
+const FIRST_FETCH_PAUSE: Duration = Duration::from_secs(1);
 /// The time within which keys must be there; requests wait for them.
 const FETCH_MAX: Duration = Duration::from_secs(5);
 
@@ -54,22 +56,30 @@ impl FetchedKeys {
     }
 
     /// The time until another fetch is due.
-    pub(super) fn next_in(&self) -> Duration {
+    pub(super) fn next_in(&self, keys: &Keys) -> Duration {
+        let pause = self.pause(keys);
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let since = last.as_ref().map(|attempt| attempt.began.elapsed());
-        since.map_or(Duration::ZERO, |since| self.pause.saturating_sub(since))
+        since.map_or(Duration::ZERO, |since| pause.saturating_sub(since))
     }
 
     fn attempt(&self, keys: &Keys) -> Attempt {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some(attempt) if !self.is_over(attempt) => attempt.clone(),
+            Some(attempt) if !self.is_over(attempt, keys) => attempt.clone(),
             _ => last.insert(self.begin(keys.clone())).clone(),
         }
     }
 
-    fn is_over(&self, attempt: &Attempt) -> bool {
-        attempt.ended.is_cancelled() && attempt.began.elapsed() >= self.pause
+    fn is_over(&self, attempt: &Attempt, keys: &Keys) -> bool {
+        attempt.ended.is_cancelled() && attempt.began.elapsed() >= self.pause(keys)
+    }
+
+    fn pause(&self, keys: &Keys) -> Duration {
+        match keys.were_ever_there() {
+            true => self.pause,
+            false => self.pause.min(FIRST_FETCH_PAUSE),
+        }
     }
 
     /// Fetches in a task of its own: the request that asked first may go away while others wait for the same keys.

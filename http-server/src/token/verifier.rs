@@ -53,6 +53,11 @@ impl Keys {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(keys);
     }
 
+    pub(super) fn were_ever_there(&self) -> bool {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.is_some()
+    }
+
     fn get(&self, kid: &str) -> Result<DecodingKey, TokenError> {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let keys = keys.as_ref().ok_or(TokenError::NoKeys)?;
@@ -130,7 +135,7 @@ impl Verifier {
     /// The time after which to come back with a token that could not be judged.
     pub(crate) fn retry_after(&self) -> Duration {
         let source = self.source.as_ref();
-        source.map_or(Duration::ZERO, FetchedKeys::next_in)
+        source.map_or(Duration::ZERO, |source| source.next_in(&self.keys))
     }
 
     /// Who the token speaks for, by the keys at hand.

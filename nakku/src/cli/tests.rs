@@ -57,7 +57,8 @@ fn verbs_of_the_contract_are_taken() {
 #[test]
 fn usage_errors_end_with_2() {
     for line in [
-        "gateway",
+        "gateway --contexts users",
+        "top",
         "bench",
         "bench append --seconds 0",
         "bench relay --rounds 0",

@@ -120,7 +120,7 @@ async fn the_gateway_is_measured_where_things_go_wrong() {
             "two hops: attempts a call, the end dead",
             "idle race: failed requests",
             "idle race: keys with several effects",
-            "slow instance: share of its first 2 s",
+            "slow instance: its share of the first 2 s",
             "overhead: p50 beyond that of a direct call",
         ]
     );

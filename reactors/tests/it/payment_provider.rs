@@ -151,7 +151,7 @@ async fn what_the_two_do_not_agree_on_is_not_asked_again() {
     for (token, said) in [
         ("tok_forbidden", "it answered 403 Forbidden"),
         ("tok_garbled", "its answer 200 OK is unreadable"),
-        ("tok_huge", "its answer is longer than 65536 bytes"),
+        ("tok_huge", "its answer 200 OK is longer than 65536 bytes"),
         (
             "tok_wrong",
             "its reference is not 1 to 200 printable characters",

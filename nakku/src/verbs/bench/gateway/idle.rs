@@ -159,7 +159,6 @@ async fn ask(upstream: &Upstream, lane: u32, round: u32) -> Option<String> {
 fn rows(requests: u32, attempts: u64, failures: &[String], counted: &Counted) -> Vec<Row> {
     let effects = counted.effects.lock().expect("no panic while held");
     let doubled = effects.values().filter(|count| **count > 1).count();
-    let repeated = attempts.saturating_sub(requests.into());
     let first = failures
         .first()
         .map(|first| format!("; the first: {first}"));
@@ -170,7 +169,7 @@ fn rows(requests: u32, attempts: u64, failures: &[String], counted: &Counted) ->
     vec![
         FAILED.beside(
             failed,
-            format!("of {requests}, {repeated} repeated because their connection broke{first}"),
+            format!("of {requests}, in {attempts} attempts{first}"),
         ),
         DOUBLED.beside(doubled, format!("of {}", effects.len())),
     ]

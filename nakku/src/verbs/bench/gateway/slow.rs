@@ -20,7 +20,7 @@ use super::row::{Goal, Row};
 
 const SHARE: Goal = Goal {
     scenario: "slow instance",
-    measured: "share of its first 2 s",
+    measured: "its share of the first 2 s",
     unit: "%",
     at_most: 5.0,
 };
