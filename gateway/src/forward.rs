@@ -44,7 +44,7 @@ pub(crate) async fn forward(
         has_effect: !request.method().is_safe(),
     };
     let answer = upstream.call(Call { request, options }).await;
-    let mut response: Response<Body> = answer.map_err(|error| refusals::problem(asked, error))?;
+    let mut response: Response<Body> = answer.map_err(|error| refusals::problem(asked, &error))?;
     if !route.is_public_read() {
         let headers = response.headers_mut();
         headers.entry(header::CACHE_CONTROL).or_insert(PRIVATE);

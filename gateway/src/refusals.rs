@@ -30,7 +30,7 @@ pub(crate) struct Asked {
     pub(crate) has_effect: bool,
 }
 
-pub(crate) fn problem(asked: Asked, error: CallError) -> Problem {
+pub(crate) fn problem(asked: Asked, error: &CallError) -> Problem {
     let service = asked.service.name();
     tracing::warn!(service, %error, "no answer from a service");
     match error {
@@ -41,7 +41,7 @@ pub(crate) fn problem(asked: Asked, error: CallError) -> Problem {
             "service {service} did not answer; repeat the request with the same Idempotency-Key to learn its outcome"
         )),
         CallError::Unknown { is_timeout, .. } => {
-            let (kind, how) = match is_timeout {
+            let (kind, how) = match *is_timeout {
                 true => (TOOK_TOO_LONG, "in time"),
                 false => (BROKE_OFF, "to the end"),
             };
@@ -59,7 +59,7 @@ pub(crate) fn problem(asked: Asked, error: CallError) -> Problem {
 mod tests {
     use super::*;
 
-    fn of(has_effect: bool, error: CallError) -> (u16, String, String) {
+    fn of(has_effect: bool, error: &CallError) -> (u16, String, String) {
         let asked = Asked {
             service: Service::Orders,
             has_effect,
@@ -86,7 +86,7 @@ mod tests {
             (false, unknown(false), 502, "service-unreachable"),
             (false, unknown(true), 504, "service-unreachable"),
         ] {
-            let (told_status, told_code, detail) = of(has_effect, error);
+            let (told_status, told_code, detail) = of(has_effect, &error);
             assert_eq!((told_status, told_code.as_str()), (status, code));
             assert!(detail.contains("orders"), "{detail}");
             assert!(!detail.contains("10.0.0.7"), "{detail}");
