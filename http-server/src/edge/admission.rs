@@ -47,16 +47,16 @@ pub(super) fn hops(headers: &HeaderMap, sender: Sender) -> Result<u32, Problem> 
     })
 }
 
-/// Of the methods of HTTP those that no route can mean: a tunnel, and the request sent back.
-const REFUSED_METHODS: [Method; 2] = [Method::CONNECT, Method::TRACE];
-const KNOWN_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, OPTIONS");
+/// The methods that routes have, for whoever asks for a tunnel.
+const KNOWN_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT");
 
 /// What RFC 9110 and RFC 9112 ask of any request, beyond what hyper has looked at. What two readers could take for two
 /// different things is refused: the next one may be the other reader.
 pub(super) fn check_framing(request: &Request) -> Result<(), Problem> {
-    if REFUSED_METHODS.contains(request.method()) {
+    // Also where a route takes any method: a success would be a tunnel.
+    if *request.method() == Method::CONNECT {
         return Err(Problem::from(Kind::METHOD_NOT_ALLOWED)
-            .detail(format!("{} is not served here", request.method()))
+            .detail("there is no tunnel here")
             .header(header::ALLOW, KNOWN_METHODS));
     }
     let is_about_the_server = *request.method() == Method::OPTIONS && request.uri().path() == "*";

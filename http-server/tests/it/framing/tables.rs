@@ -303,7 +303,7 @@ async fn a_request_line_is_a_method_a_target_and_a_version() {
         ),
         row(
             "9110 9.3.8: TRACE is not allowed",
-            asked("TRACE /echo HTTP/1.1"),
+            asked("TRACE /only-get HTTP/1.1"),
             &[405, LAST],
         ),
         row(
